@@ -1,0 +1,56 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/columns.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "feature/program/program.h"
+#include "sql/database.h"
+
+namespace tidemill {
+
+/// Where online state lives: bytes by (space, key). One process owns an embedded store at a time: opening it elsewhere fails with
+/// code "store_owned". Thread-safe. Writes are atomic and survive kill -9 once acknowledged.
+class OnlineStore {
+ public:
+  static Result<std::unique_ptr<OnlineStore>> OpenEmbedded(const std::filesystem::path& folder);  ///< RocksDB
+  virtual ~OnlineStore() = default;
+  virtual Result<std::optional<std::string>> Get(std::string_view space, std::string_view key) = 0;
+  virtual Result<std::vector<std::optional<std::string>>> GetMany(std::string_view space, const std::vector<std::string>& keys) = 0;
+  struct Write {
+    std::string space;
+    std::string key;
+    std::string bytes;
+  };
+  virtual Status Put(const std::vector<Write>& writes) = 0;
+  virtual Status Clear(std::string_view space) = 0;
+};
+
+/// An unambiguous, ordered encoding of an entity's key values with their types: (1, 12) and (11, 2) differ, and so do 1 and '1'.
+std::string EncodeKey(const std::vector<Value>& values);
+
+struct MaterializeReport {
+  int64_t rows = 0;
+  int64_t entities = 0;
+};
+
+/// Brings a view's states in the store up to `now` from its table: only rows that became known since the last time (position kept in
+/// the store, atomically with the states); everything when the program has changed.
+Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& program, const std::string& table_sql, const std::string& event_time,
+                                          Session& session, Timestamp now);
+
+/// Online feature values of one entity at `time`, following Program::outputs; `found` tells whether the entity has any state.
+struct OnlineFeatures {
+  std::vector<Value> values;
+  bool found = false;
+};
+Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time);
+
+}  // namespace tidemill

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/columns.h"
+#include "base/json.h"
+#include "base/result.h"
+
+/// The feature kernel's language: programs that are plain data. The kernel executes them and knows no parser, no engine
+/// and no files. Semantics: docs/features.md. The kernel may include base only.
+namespace tidemill {
+
+/// A scalar expression over the columns of a row (or the results of aggregates), typed when compiled.
+/// DuckDB's semantics: three-valued logic, casts, null propagation.
+struct Expression {
+  enum class Kind { kColumn, kConstant, kCall, kCase };
+  Kind kind = Kind::kConstant;
+  Type type = Type::kDouble;         ///< of the result
+  int column = -1;                   ///< kColumn: index into Program::columns, or of the inputs given
+  Value constant;                    ///< kConstant
+  std::string function;              ///< kCall: canonical name: "+", "and", "coalesce", "hour", "cast" ...
+  std::vector<Expression> arguments; ///< kCall; kCase: when, then, when, then, ..., else
+};
+
+/// One aggregate over the rows of an entity inside a window (t - delay - window, t - delay].
+struct Aggregate {
+  std::string function;               ///< count, count_rows, sum, avg, min, max, first, last, var_samp, ...
+  std::vector<Expression> arguments;  ///< over the row
+  std::optional<Expression> filter;   ///< over the row
+  std::optional<Duration> window;     ///< nullopt: whole history
+  Duration delay{0};
+  Type type = Type::kDouble;          ///< of the result
+};
+
+/// A feature: an expression over the aggregates of the program (kColumn indexes Program::aggregates).
+struct Output {
+  std::string name;      ///< "dep_delay_mean_2h"
+  Expression expression;
+  Value default_value;   ///< in place of null
+};
+
+/// A compiled feature view. Equal programs give equal bits everywhere (docs/adr/0004-exact-sums.md).
+struct Program {
+  std::string view;
+  std::vector<Field> keys;      ///< entity columns
+  std::vector<Field> columns;   ///< columns of a row that the expressions read
+  std::vector<Aggregate> aggregates;
+  std::vector<Output> outputs;
+  std::optional<Duration> ttl;
+  Duration lookback{0};
+
+  /// How far before the time asked a row's event time can matter: the longest window and delay, or the ttl; nullopt: for ever.
+  std::optional<Duration> Reach() const;
+  std::vector<Field> OutputFields() const;
+  Json ToJson() const;
+  static Result<Program> FromJson(const Json& json);
+};
+
+/// The version of the kernel's semantics: part of every fingerprint.
+std::string_view KernelVersion();
+
+/// Executes expressions over a batch of columns (on-demand features, labels). Columns are looked up by name.
+struct RowProgram {
+  std::vector<Field> columns;
+  std::vector<Output> outputs;  ///< expressions over `columns`
+
+  /// One output column each, same number of rows. Values that cannot be computed are null.
+  Result<Columns> Evaluate(const Columns& rows) const;
+  Json ToJson() const;
+  static Result<RowProgram> FromJson(const Json& json);
+};
+
+}  // namespace tidemill

@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "sql/database.h"
+
+namespace tidemill {
+
+struct LakeOptions {
+  std::filesystem::path folder;  ///< catalog.sqlite and data/ live here
+  bool read_only = false;
+  int lock_timeout_ms = 10'000;
+};
+
+struct SnapshotInfo {
+  int64_t id = 0;
+  Timestamp created_at;
+  std::string author;
+  std::string message;
+  Json extra;  ///< run, positions of readers
+};
+
+/// A file of the lake with its digest when it was written.
+struct DataFile {
+  std::string table;  ///< "main.flights"
+  std::string path;   ///< relative to the lake's data folder
+  int64_t rows = 0;
+  std::string sha256;
+};
+
+struct DataFileProblem {
+  std::string table;
+  std::string path;
+  std::string problem;  ///< "missing", "changed: SHA-256 ... was ..."
+};
+
+/// Versioned tables (DuckLake): Parquet files and a SQLite catalog in WAL mode. Every commit is one snapshot, made under a
+/// file lock, so several threads and processes may share a lake; readers never wait.
+///
+/// In sessions made by Connect() the lake is attached as `lake` and `lake.main` is the default schema. Schemas: `main`
+/// (sources and tables), `training`, `scores`, `tidemill` (our own: files, quarantine, predictions, digests).
+/// Thread-safe. The tables of sources and tables carry `_seq` (BIGINT, unique in the lake, kept for ever) and `_known_at`.
+class Lake {
+ public:
+  /// Opens it, made when missing unless read_only. Codes: "lake_newer" (written by a newer Tidemill), "lake_missing".
+  /// A lake copied or moved to another folder opens there.
+  static Result<std::unique_ptr<Lake>> Open(Database& database, const LakeOptions& options);
+  virtual ~Lake() = default;
+
+  /// A session for reading with the lake attached.
+  virtual Result<std::unique_ptr<Session>> Connect() = 0;
+
+  /// Runs `change` in a transaction and commits it as one snapshot with `message` and `extra`; nothing is left of it when
+  /// it fails. Rerun by itself when another process' commit conflicted, so `change` must be repeatable. Returns the snapshot.
+  virtual Result<int64_t> Commit(std::string_view message, const Json& extra, const std::function<Status(Session&)>& change) = 0;
+
+  virtual Result<int64_t> CurrentSnapshot() = 0;
+  virtual Result<std::vector<SnapshotInfo>> Snapshots() = 0;
+  virtual Result<bool> HasTable(std::string_view table) = 0;  ///< "departures" or "training.late_arrival"
+  virtual Result<std::vector<Field>> Schema(std::string_view table) = 0;
+
+  /// Reserves `count` sequence numbers; returns the first. Never given twice, also after a crash.
+  virtual Result<int64_t> ReserveSequence(int64_t count) = 0;
+
+  /// The data files of a table at a snapshot, with digests.
+  virtual Result<std::vector<DataFile>> Files(std::string_view table, int64_t snapshot) = 0;
+  /// Compares files with their recorded digests: those of `tables` at `snapshot`, or with no tables of the whole lake now.
+  virtual Result<std::vector<DataFileProblem>> Verify(const std::vector<std::string>& tables, int64_t snapshot) = 0;
+
+  /// Keeps a snapshot from being cleaned up; `owner` names who needs it ("late_arrival@1").
+  virtual Status Pin(int64_t snapshot, std::string_view owner) = 0;
+  /// Merges small files, expires unpinned snapshots older than `keep`, and deletes files that nothing needs. Content,
+  /// content versions and pinned snapshots stay as they are. Returns a summary for people and --json.
+  virtual Result<Json> Compact(Duration keep, Timestamp now) = 0;
+
+  /// Bytes stored by their SHA-256 under artifacts/ (model packages, archives).
+  virtual Result<std::string> PutArtifact(std::string_view bytes) = 0;
+  virtual Result<std::string> GetArtifact(std::string_view sha256) = 0;
+
+  virtual const std::filesystem::path& folder() const = 0;
+};
+
+/// An order-independent digest of each column of a relation (hash sums of (_seq, value) pairs) and its row count:
+/// `{"rows": n, "columns": {"name": "hex", ...}}`. Equal content gives equal text in any version and file layout.
+Result<Json> ContentDigest(Session& session, std::string_view relation_sql);
+
+}  // namespace tidemill
