@@ -1,0 +1,51 @@
+# Third-party libraries, one target vendor_NAME each; a folder sees only those that it names. Debian's packages are found by the compiler
+# itself, the pinned parts lie where scripts/install-dependencies put them.
+if(NOT TIDEMILL_DEPS)
+  if(DEFINED ENV{TIDEMILL_DEPS})
+    set(TIDEMILL_DEPS $ENV{TIDEMILL_DEPS})
+  else()
+    set(TIDEMILL_DEPS ${CMAKE_SOURCE_DIR}/.deps)
+  endif()
+endif()
+set(TIDEMILL_DEPS ${TIDEMILL_DEPS} CACHE PATH "Where scripts/install-dependencies put the pinned parts" FORCE)
+if(NOT EXISTS ${TIDEMILL_DEPS}/installed)
+  message(FATAL_ERROR "dependencies are missing in ${TIDEMILL_DEPS}: run scripts/install-dependencies")
+endif()
+
+# tidemill_vendor(NAME [INCLUDE folder...] [LINK library...] [DEFINE macro...])
+function(tidemill_vendor name)
+  cmake_parse_arguments(arg "" "" "INCLUDE;LINK;DEFINE" ${ARGN})
+  add_library(vendor_${name} INTERFACE)
+  target_include_directories(vendor_${name} SYSTEM INTERFACE ${arg_INCLUDE})
+  target_link_libraries(vendor_${name} INTERFACE ${arg_LINK})
+  target_compile_definitions(vendor_${name} INTERFACE ${arg_DEFINE})
+endfunction()
+
+file(GLOB duckdb_archives ${TIDEMILL_DEPS}/duckdb/lib/*.a)
+if(TIDEMILL_SHARED_DUCKDB)
+  # The linker puts the archives into one shared library, once; afterwards programs link at once.
+  set(duckdb_shared ${CMAKE_BINARY_DIR}/lib/libtidemill_duckdb.so)
+  add_custom_command(
+    OUTPUT ${duckdb_shared}
+    COMMAND ${CMAKE_CXX_COMPILER} -shared $<$<BOOL:${mold}>:-fuse-ld=mold> -o ${duckdb_shared} -Wl,-soname,libtidemill_duckdb.so
+            -Wl,--whole-archive ${duckdb_archives} -Wl,--no-whole-archive -ldl -lpthread
+    DEPENDS ${duckdb_archives} VERBATIM)
+  add_custom_target(duckdb_shared DEPENDS ${duckdb_shared})
+  tidemill_vendor(duckdb INCLUDE ${TIDEMILL_DEPS}/duckdb/include LINK ${duckdb_shared})
+  add_dependencies(vendor_duckdb duckdb_shared)
+else()
+  tidemill_vendor(duckdb INCLUDE ${TIDEMILL_DEPS}/duckdb/include LINK -Wl,--start-group ${duckdb_archives} -Wl,--end-group dl Threads::Threads)
+endif()
+
+tidemill_vendor(onnxruntime INCLUDE ${TIDEMILL_DEPS}/onnxruntime/include LINK ${TIDEMILL_DEPS}/onnxruntime/lib/libonnxruntime.so.1)
+tidemill_vendor(lightgbm INCLUDE ${TIDEMILL_DEPS}/lightgbm/include LINK ${TIDEMILL_DEPS}/lightgbm/lib/lib_lightgbm.so)
+tidemill_vendor(onnx LINK onnx_proto protobuf DEFINE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+tidemill_vendor(rocksdb LINK rocksdb)
+# Boost is used as headers only (Beast, Asio, URL).
+tidemill_vendor(boost LINK Threads::Threads DEFINE BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_USE_STD_STRING_VIEW)
+tidemill_vendor(openssl LINK ssl crypto)
+tidemill_vendor(openssl_crypto LINK crypto)
+tidemill_vendor(yaml_cpp LINK yaml-cpp)
+tidemill_vendor(sqlite LINK sqlite3)
+tidemill_vendor(libzip LINK zip)
+tidemill_vendor(cli11)
