@@ -72,7 +72,7 @@ endfunction()
 
 # Programs find libraries in ../lib, wherever the folder is copied to. The old kind of tag holds for libraries of libraries too.
 function(tidemill_find_libraries_beside target)
-  set_target_properties(${target} PROPERTIES BUILD_RPATH_USE_ORIGIN ON SKIP_BUILD_RPATH ON INSTALL_RPATH "$ORIGIN/../lib")
-  target_link_options(${target} PRIVATE -Wl,--disable-new-dtags "-Wl,-rpath,$ORIGIN/../lib")
+  set_target_properties(${target} PROPERTIES BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/../lib")
+  target_link_options(${target} PRIVATE -Wl,--disable-new-dtags)
   add_dependencies(${target} beside)
 endfunction()

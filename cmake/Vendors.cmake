@@ -28,7 +28,8 @@ if(TIDEMILL_SHARED_DUCKDB)
   add_custom_command(
     OUTPUT ${duckdb_shared}
     COMMAND ${CMAKE_CXX_COMPILER} -shared $<$<BOOL:${mold}>:-fuse-ld=mold> -o ${duckdb_shared} -Wl,-soname,libtidemill_duckdb.so
-            -Wl,--whole-archive ${duckdb_archives} -Wl,--no-whole-archive -ldl -lpthread
+            -Wl,--whole-archive ${TIDEMILL_DEPS}/duckdb/lib/libduckdb_static.a -Wl,--no-whole-archive
+            -Wl,--start-group ${duckdb_archives} -Wl,--end-group -ldl -lpthread
     DEPENDS ${duckdb_archives} VERBATIM)
   add_custom_target(duckdb_shared DEPENDS ${duckdb_shared})
   tidemill_vendor(duckdb INCLUDE ${TIDEMILL_DEPS}/duckdb/include LINK ${duckdb_shared})
@@ -42,7 +43,7 @@ tidemill_vendor(lightgbm INCLUDE ${TIDEMILL_DEPS}/lightgbm/include LINK ${TIDEMI
 tidemill_vendor(onnx LINK onnx_proto protobuf DEFINE ONNX_ML=1 ONNX_NAMESPACE=onnx)
 tidemill_vendor(rocksdb LINK rocksdb)
 # Boost is used as headers only (Beast, Asio, URL).
-tidemill_vendor(boost LINK Threads::Threads DEFINE BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_USE_STD_STRING_VIEW)
+tidemill_vendor(boost LINK Threads::Threads DEFINE BOOST_ASIO_NO_DEPRECATED)
 tidemill_vendor(openssl LINK ssl crypto)
 tidemill_vendor(openssl_crypto LINK crypto)
 tidemill_vendor(yaml_cpp LINK yaml-cpp)
