@@ -17,6 +17,7 @@ struct SplitTimes {
   Timestamp begin, train_end, validate_end, end;
   std::string note;
 };
+/// Code "too_little_history" when there is nothing before `now`.
 Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Timestamp now);
 
 struct EvaluationCurves {
@@ -40,9 +41,13 @@ struct TrainingResult {
   EvaluationCurves curves;
   Json importances;          ///< input -> share of total gain
   int64_t rows_train = 0, rows_validate = 0, rows_test = 0;
+  Timestamp trained_until;          ///< prediction time of the newest row that the package was fitted on; also in the description
+  std::vector<size_t> test_rows;    ///< the test window, as indexes into the rows given
+  std::vector<double> test_scores;  ///< theirs, by the model fitted on train: what `metrics` are made of
 };
 
-/// Prepares, fits, evaluates, refits, packages. `rows` are BuildRows' columns, labelled only. Deterministic: the same rows and
+/// Prepares, fits, evaluates, refits, packages. `rows` are BuildRows' columns; rows without a label are left out, and so are rows of a
+/// window whose label became known only after the window's end (in production they could not have been learned from by then). Deterministic: the same rows and
 /// settings give the same bytes, on any number of cores. `threads` 1..n only changes the time it takes.
 Result<TrainingResult> TrainModel(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows, const SplitTimes& split, int threads);
 

@@ -47,7 +47,8 @@ Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model
 using TableSql = std::function<std::string(const std::string& table)>;
 
 /// Rows for training or scoring: `_seq`, the spine's key columns, the prediction time, `label` and `label_known_at` (null unless
-/// known by `now`), then FeaturePlan::inputs. Rows with prediction time in (from, until] and known by their own prediction time; ordered by (time, _seq).
+/// known by `now`), then FeaturePlan::inputs. Every name once: an input that is also a key column or the prediction time keeps its
+/// earlier place, so find columns by name. Rows with prediction time in (from, until] and known by their own prediction time; ordered by (time, _seq).
 struct RowsWanted {
   std::optional<Timestamp> from;
   Timestamp until;
