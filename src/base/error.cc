@@ -6,6 +6,7 @@ namespace tidemill {
 namespace {
 
 void AppendPlace(const Place& place, std::string* out) {
+  if (place.file.empty()) return;  // an offset into a text that nobody has located yet
   *out += " --> " + place.file;
   if (place.line > 0) *out += ":" + std::to_string(place.line);
   if (place.line > 0 && place.column > 0) *out += ":" + std::to_string(place.column);

@@ -15,13 +15,18 @@ namespace tidemill {
 struct DatabaseOptions {
   int64_t memory_limit_mb = 1024;
   int threads = 2;
-  std::string temporary_folder;    ///< where DuckDB spills; "" : none
-  std::string extensions_folder;   ///< where *.duckdb_extension lie; "" : lib/ beside the program
+  std::string temporary_folder{};    ///< where DuckDB spills; "" : none
+  std::string extensions_folder{};   ///< where *.duckdb_extension lie; "" : $TIDEMILL_EXTENSIONS, else lib/ of the program
 };
 
 /// One connection to an embedded DuckDB. Not thread-safe, except Interrupt(): one session a thread.
-/// The time zone of every session is UTC. DuckDB's exceptions and errors become Error values whose message is
-/// DuckDB's own sentence without its prefix, and whose place (if `file` was given) points into the statement.
+/// The time zone of every session is UTC.
+///
+/// DuckDB's errors become Error values whose message is DuckDB's own sentence without its prefix, with its candidates as
+/// the hint. Where DuckDB knows the position, Error::place has no file, line 0, and as column the offset in bytes into the
+/// statement's text plus 1: PlaceInStatement() turns it into line and column of a file. Codes: "sql_syntax",
+/// "unknown_column", "unknown_table", "unknown_function", "sql_type" (no such overload, bad cast), "sql_value" (a value
+/// that a row holds), "sql_conflict" (transactions), "out_of_memory", "disk_full", "io", "interrupted", "sql" (others).
 class Session {
  public:
   virtual ~Session() = default;
@@ -31,10 +36,10 @@ class Session {
   /// Runs one statement and returns all its rows. Types outside of Type are cast (see columns.h); lists, structs and
   /// maps come as DuckDB's text form.
   virtual Result<Columns> Query(std::string_view sql) = 0;
-  /// The same, batch by batch (at most 2048 rows each) without holding the result; stops at the first error of `take`.
+  /// The same, batch by batch (at most 2048 rows each) without holding the result; stops at the first error of `take`,
+  /// which must not use this session. A whole number beyond 64 bits is an error here (Query turns its column into doubles).
   virtual Status Stream(std::string_view sql, const std::function<Status(const Columns& batch)>& take) = 0;
-  /// Names and types of a SELECT, without running it. Errors carry a position: offset in bytes into `sql` in
-  /// Error::place->column (1-based, line 0) for callers to translate.
+  /// Names and types of a SELECT, as Query would give them, without running it.
   virtual Result<std::vector<Field>> Describe(std::string_view sql) = 0;
   /// Makes (or replaces) a temporary table from columns, chunk by chunk.
   virtual Status LoadTemporary(std::string_view table, const Columns& columns) = 0;
@@ -52,6 +57,10 @@ class Database {
   /// Loads a signed extension that lies beside the program ("ducklake", "sqlite_scanner").
   virtual Status LoadExtension(std::string_view name) = 0;
 };
+
+/// The same error with its offset into `sql` turned into line, column and excerpt of `file`; `first_line` is the line of
+/// `file` where `sql` begins. An error without offset gets the file alone; one placed in a file already stays as it is.
+Error PlaceInStatement(Error error, std::string_view sql, const std::string& file, int first_line = 1);
 
 /// `"name"` with quotes doubled.
 std::string QuoteIdentifier(std::string_view name);
