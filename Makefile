@@ -1,0 +1,35 @@
+# The short names of what one does here. Everything is built in build/PRESET (presets: release, dev, asan, tsan).
+PRESET ?= release
+
+.PHONY: demo build test bench dependencies format lint clean
+
+# From a fresh clone to a trained, served and watched model.
+demo: build
+	scripts/demo
+
+dependencies:
+	@scripts/install-dependencies
+
+build: dependencies
+	@cmake --preset $(PRESET) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	cmake --build --preset $(PRESET)
+
+# Unit tests, the layering test and the behaviour tests. The last line is "N passed, N failed".
+test: build
+	scripts/run-tests $(PRESET)
+
+# All benchmarks, or one: make bench ONLY=name
+bench: build
+	python3 bench/run.py $(ONLY)
+
+format:
+	git ls-files 'src/*.h' 'src/*.cc' | xargs -r clang-format -i
+
+lint: build
+	git ls-files 'src/*.cc' | xargs -r -n 4 -P 2 clang-tidy --quiet -p build/$(PRESET)
+	python3 tests/layering_test.py
+
+clean:
+	rm -rf build
+
+$(shell mkdir -p build)
