@@ -17,6 +17,12 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/src/cli/main.cc)
   target_link_libraries(tidemill PRIVATE cli)
   tidemill_precompile(tidemill)
   tidemill_find_libraries_beside(tidemill)
+  if(CMAKE_BUILD_TYPE STREQUAL Release)
+    # From here on a copy of bin/ and lib/ runs on a machine without these packages.
+    add_custom_command(
+      TARGET tidemill POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:tidemill> -DTO=${CMAKE_BINARY_DIR}/lib -P ${CMAKE_SOURCE_DIR}/cmake/runtime.cmake VERBATIM)
+  endif()
   install(TARGETS tidemill RUNTIME DESTINATION bin)
-  install(FILES ${beside_files} DESTINATION lib)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/lib/ DESTINATION lib)
 endif()

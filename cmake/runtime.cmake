@@ -1,0 +1,15 @@
+# cmake -DPROGRAM=file -DTO=folder -P runtime.cmake: copies the distribution's libraries that a program needs to a folder, except those of the C
+# and C++ runtime, which every machine has. Libraries that lie in the folder already are left as they are.
+execute_process(COMMAND ldd ${PROGRAM} OUTPUT_VARIABLE needed COMMAND_ERROR_IS_FATAL ANY)
+if(needed MATCHES "([^\n\t ]+) => not found")
+  message(FATAL_ERROR "${PROGRAM} needs ${CMAKE_MATCH_1}, which is not there")
+endif()
+string(REGEX MATCHALL "=> [^ \n]+" paths "${needed}")
+foreach(path ${paths})
+  string(SUBSTRING "${path}" 3 -1 path)
+  get_filename_component(name ${path} NAME)
+  if(NOT name MATCHES "^(ld-linux|lib(c|m|dl|rt|pthread|resolv|stdc\\+\\+|gcc_s)\\.so)" AND NOT EXISTS ${TO}/${name})
+    file(REAL_PATH ${path} file)
+    file(COPY_FILE ${file} ${TO}/${name})
+  endif()
+endforeach()
