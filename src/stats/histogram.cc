@@ -80,24 +80,25 @@ std::vector<double> SturgesEdges(std::span<const double> values) {
 
 int64_t BinCounts::total() const { return std::accumulate(inside.begin(), inside.end(), outside); }
 
+size_t BinOf(double value, std::span<const double> edges) {
+  const size_t bins = edges.size() - 1;
+  const double first = edges.front();
+  if (value < first || value > edges.back()) return bins;
+  // The division may land one bin off next to an edge; the edges themselves decide, as in NumPy.
+  const double position = (value - first) / (edges.back() - first) * static_cast<double>(bins);
+  size_t bin = std::min(static_cast<size_t>(position), bins - 1);
+  if (value < edges[bin]) --bin;
+  if (bin + 1 < bins && value >= edges[bin + 1]) ++bin;
+  return bin;
+}
+
 BinCounts CountInBins(std::span<const double> values, std::span<const double> edges) {
   BinCounts counts;
-  const size_t bins = edges.size() - 1;
-  counts.inside.assign(bins, 0);
-  const double first = edges.front();
-  const double last = edges.back();
-  const double bins_per_unit = static_cast<double>(bins) / (last - first);
+  counts.inside.assign(edges.size() - 1, 0);
   for (const double v : values) {
     if (std::isnan(v)) continue;
-    if (v < first || v > last) {
-      ++counts.outside;
-      continue;
-    }
-    // The division may land one bin off next to an edge; the edges themselves decide, as in NumPy.
-    size_t bin = std::min(static_cast<size_t>(std::max(0.0, (v - first) * bins_per_unit)), bins - 1);
-    if (v < edges[bin]) --bin;
-    if (bin + 1 < bins && v >= edges[bin + 1]) ++bin;
-    ++counts.inside[bin];
+    const size_t bin = BinOf(v, edges);
+    ++(bin < counts.inside.size() ? counts.inside[bin] : counts.outside);
   }
   return counts;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -23,7 +24,10 @@ struct BinCounts {
   int64_t total() const;
 };
 
-/// `edges`: at least two, rising, equally wide (as the functions above give them).
+/// The bin of one value (not NaN), or the number of bins when it lies outside. `edges`: at least two, rising, equally wide
+/// (as the functions above give them).
+size_t BinOf(double value, std::span<const double> edges);
+
 BinCounts CountInBins(std::span<const double> values, std::span<const double> edges);
 
 }  // namespace tidemill
