@@ -15,6 +15,9 @@ set(TIDEMILL_SANITIZE "" CACHE STRING "Sanitizers to compile with: address,undef
 if(TIDEMILL_SANITIZE)
   add_compile_options(-O1 -fsanitize=${TIDEMILL_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${TIDEMILL_SANITIZE})
+  if(TIDEMILL_SANITIZE STREQUAL thread)
+    add_compile_options(-Wno-tsan)  # Asio's memory fences, which the sanitizer does not follow
+  endif()
 endif()
 
 find_program(mold mold)

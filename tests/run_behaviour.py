@@ -157,6 +157,7 @@ class Sandbox:
             "HOME": self.home, "TZ": "UTC", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "TERM": "dumb",
             "TIDEMILL_TEST_DATA": os.environ.get("TIDEMILL_TEST_DATA", os.path.join(deps, "data")),
             "TIDEMILL_SOURCE": ROOT,
+            "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "tsan.supp"),
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "PYENV_VERSION", "PYENV_ROOT"):
             if name in os.environ:
