@@ -72,7 +72,6 @@ struct Command {
   std::string details;  ///< paragraphs; may be empty
   std::vector<Example> examples;
   std::vector<Parameter> parameters;
-  bool takes_now = false;  ///< has --now
   bool hidden = false;     ///< left out of help and completions
   std::function<Status(CommandContext&)> run;
   std::vector<Command> commands;

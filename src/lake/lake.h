@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,7 @@ struct LakeOptions {
   std::filesystem::path folder;  ///< catalog.sqlite and data/ live here
   bool read_only = false;
   int lock_timeout_ms = 10'000;
+  std::optional<int64_t> snapshot;  ///< the lake as it was then; read-only. Code "snapshot_missing" when there is no such
 };
 
 struct SnapshotInfo {

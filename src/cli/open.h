@@ -1,0 +1,32 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "catalog/catalog.h"
+#include "cli/command.h"
+#include "lake/lake.h"
+#include "sql/database.h"
+
+namespace tidemill {
+
+/// The folder with tidemill.yaml: `folder` or the nearest one above it. Code "project_missing".
+Result<std::filesystem::path> FindProjectFolder(const std::filesystem::path& folder);
+
+/// A lake opened for reading, with its engine: for commands that need neither the project's definitions nor the catalog.
+struct OpenedLake {
+  std::unique_ptr<Database> database;
+  std::unique_ptr<Lake> lake;
+  std::unique_ptr<Session> session;
+};
+
+/// Opens the lake of a project for reading, as it is now or at a snapshot. Code "lake_missing" when nothing has run yet.
+Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<int64_t> snapshot);
+
+/// The catalog of the project. Code "catalog_missing" when nothing has run yet.
+Result<std::unique_ptr<Catalog>> OpenCatalog(const CommandContext& context);
+
+}  // namespace tidemill
