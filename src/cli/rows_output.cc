@@ -1,8 +1,8 @@
 #include "cli/rows_output.h"
 
-#include <cmath>
 #include <memory>
 
+#include "base/value_json.h"
 #include "cli/table.h"
 
 namespace tidemill {
@@ -144,19 +144,6 @@ class BatchTaker {
 };
 
 }  // namespace
-
-Json ValueToJson(const Value& value) {
-  if (IsNull(value)) return nullptr;
-  if (const bool* flag = std::get_if<bool>(&value)) return *flag;
-  if (const int64_t* number = std::get_if<int64_t>(&value)) return *number;
-  if (const double* number = std::get_if<double>(&value)) {
-    if (std::isnan(*number)) return "NaN";
-    if (std::isinf(*number)) return *number > 0 ? "Infinity" : "-Infinity";
-    return *number;
-  }
-  if (const Timestamp* time = std::get_if<Timestamp>(&value)) return FormatTimestamp(*time);
-  return FormatValue(value);
-}
 
 std::string CsvField(const Value& value) {
   if (IsNull(value)) return "";

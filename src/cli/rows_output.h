@@ -7,14 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
 #include "cli/console.h"
 #include "sql/database.h"
 
 namespace tidemill {
 
-/// A value for programs: times as ISO 8601 text, numbers that JSON lacks as "NaN", "Infinity", "-Infinity".
-Json ValueToJson(const Value& value);
 /// A field by RFC 4180; null is nothing, an empty text is "".
 std::string CsvField(const Value& value);
 

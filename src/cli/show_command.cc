@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/text_distance.h"
+#include "base/value_json.h"
 #include "catalog/catalog.h"
 #include "cli/commands.h"
 #include "cli/open.h"

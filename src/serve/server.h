@@ -1,58 +1,54 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "catalog/catalog.h"
 #include "feature/online/store.h"
 #include "lake/lake.h"
-#include "model/predictor.h"
-#include "model/training_set.h"
+#include "serve/live_model.h"
+#include "serve/materialize.h"
 
 namespace tidemill {
-
-/// A model that answers: what the champion alias points at.
-struct LiveModel {
-  std::string name;
-  int64_t version = 0;
-  FeaturePlan plan;
-  std::unique_ptr<Predictor> predictor;
-};
-/// Loads the champion of a model from catalog and lake; code "no_champion" when there is none yet.
-Result<std::shared_ptr<LiveModel>> LoadChampion(Catalog& catalog, Lake& lake, const std::string& model);
-
-/// A prediction and how it came about.
-struct Prediction {
-  std::string id;       ///< leads back through `tidemill lineage`
-  std::string model;
-  int64_t version = 0;
-  double score = 0;
-  Timestamp at;         ///< the time that features were asked for
-  Columns features;     ///< one row
-};
-
-/// Predicts for requests given as JSON objects of entity keys and request fields. A request that has the spine's key but lacks other
-/// fields is completed from the spine's row in the online store. Errors name the field, what was expected and what came.
-Result<std::vector<Prediction>> PredictOnline(LiveModel& model, OnlineStore& store, const Json& requests, std::optional<Timestamp> at, Timestamp now);
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
   int port = 8080;      ///< 0: chosen by the system
+  int threads = 2;      ///< that answer requests
   std::filesystem::path endpoint_file;  ///< written when ready with {"address", "port", "pid"}; removed at the end
-  Timestamp now;        ///< project clock; 0: the wall clock moves on
+  Timestamp now;        ///< project clock, moved on by materialization; 0: the wall clock moves on
 };
 
-/// HTTP. Routes: GET /health, GET /v1/models, POST /v1/models/M/predict ({"instances": [{...}], "at": optional}), POST /v1/features/VIEW,
-/// POST /v1/materialize (asked by `run` while the server owns the online store), GET /metrics. Errors are JSON {"error": {code, message, hint}} with 4xx.
+/// What a server works on. All of it must outlive the server.
+struct ServerParts {
+  Catalog* catalog = nullptr;
+  Lake* lake = nullptr;
+  OnlineStore* store = nullptr;
+  const Clock* clock = nullptr;          ///< operations clock
+  std::vector<std::string> models;       ///< those that may be asked for
+  std::vector<OnlineWork::View> views;   ///< of the project, for POST /v1/features/VIEW
+  std::function<void(const std::string&)> tell;  ///< a line for the operator; called from any thread, one at a time
+};
+
+/// HTTP. Routes: GET /health, GET /v1/models, POST /v1/models/M/predict ({"instances": [{...}], "at": optional}), POST /v1/features/VIEW
+/// ({"entities": [{...}], "at": optional}), POST /v1/materialize (asked by `run` while the server owns the online store), GET /metrics,
+/// and of the Open Inference Protocol V2 the health and metadata calls. Errors are JSON {"error": {code, message, hint}} with 4xx or 5xx.
 /// Every prediction goes through a bounded queue to the lake table `tidemill.predictions`; when the queue is full it is counted, never waited for.
+/// The champion alias is looked at every second; a new version takes over between two requests.
 class Server {
  public:
   virtual ~Server() = default;
   virtual int port() const = 0;
-  virtual Status Wait() = 0;   ///< until Stop() or a signal
+  virtual Status Wait() = 0;   ///< until Stop() or a signal (SIGINT, SIGTERM)
   virtual void Stop() = 0;     ///< finishes requests under way and writes the log
 };
+
+/// Listens when it returns. Code "port_in_use" with what to do when the port is taken.
+Result<std::unique_ptr<Server>> StartServer(const ServerOptions& options, const ServerParts& parts);
 
 }  // namespace tidemill

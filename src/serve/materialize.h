@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "feature/online/store.h"
+#include "lake/lake.h"
+#include "model/training_set.h"
+
+namespace tidemill {
+
+/// What is to be brought up to date in the online store: views, and the spines' rows that requests are completed from.
+struct OnlineWork {
+  struct View {
+    Program program;
+    std::string table;       ///< of lake.main
+    std::string event_time;
+  };
+  Timestamp until;
+  std::vector<View> views;
+  std::vector<FeaturePlan> spines;
+
+  Json ToJson() const;
+  static Result<OnlineWork> FromJson(const Json& json);
+};
+
+/// Rows that came into each view, by its name.
+struct OnlineSummary {
+  std::map<std::string, MaterializeReport> views;
+  bool by_server = false;  ///< a running server did it
+
+  Json ToJson() const;
+  static Result<OnlineSummary> FromJson(const Json& json);
+};
+
+/// Does the work in a store that this process owns.
+Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const OnlineWork& work);
+
+/// Does the work wherever the store is owned: opens the store under `store_folder`, or, when a server has it, asks that server, which
+/// it finds by `endpoint_file`. Code "store_owned" when another process owns the store and no server answers.
+Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file, Lake& lake,
+                                            const OnlineWork& work);
+
+}  // namespace tidemill
