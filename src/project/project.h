@@ -74,6 +74,9 @@ struct FeatureDefinition {
   Place place;                     ///< of the value
 };
 
+/// The columns that a feature gives: its name, or its name with each window ("dep_delay_mean_2h").
+std::vector<std::string> FeatureColumns(const FeatureDefinition& feature);
+
 /// A feature view: aggregates of one table's rows by entity. Columns are named `feature` or `feature_2h`.
 struct FeatureViewAsset {
   std::string name;
@@ -163,6 +166,7 @@ struct Project {
   std::map<std::string, FeatureViewAsset> views;
   std::map<std::string, ModelAsset> models;
   std::vector<AssetNode> graph;  ///< in an order in which inputs come first
+  std::map<std::string, std::string> definitions;  ///< the files that define it as they were read: relative path -> text
 
   const AssetNode* Find(std::string_view name) const;
   /// `.tidemill/` below the root: lake, catalog, online store.
@@ -170,8 +174,8 @@ struct Project {
 };
 
 /// Reads the folder that holds tidemill.yaml: `folder` or the nearest one above it. Finds everything that can be found
-/// without data: YAML and schema errors with places and suggestions, unknown names, cycles (spelled out), and SQL that
-/// doesn't parse. All errors of one pass are in Error::others.
+/// without data: YAML and schema errors with places and suggestions, unknown names, cycles (spelled out), SQL that
+/// doesn't parse, and models that could read what was not known yet. All errors of one pass are in Error::others.
 Result<Project> LoadProject(const std::filesystem::path& folder);
 
 /// The files that define the project, relative path -> text: what is archived with a model version.
