@@ -19,8 +19,8 @@ namespace tidemill {
 struct LakeOptions {
   std::filesystem::path folder;  ///< catalog.sqlite and data/ live here
   bool read_only = false;
-  int lock_timeout_ms = 10'000;
-  std::optional<int64_t> snapshot;  ///< the lake as it was then; read-only. Code "snapshot_missing" when there is no such
+  int lock_timeout_ms = 60'000;  ///< how long a commit waits for the commit of another thread or process
+  std::optional<int64_t> snapshot{};  ///< the lake as it was then; read-only. Code "snapshot_missing" when there is no such
 };
 
 struct SnapshotInfo {
@@ -62,7 +62,9 @@ class Lake {
   virtual Result<std::unique_ptr<Session>> Connect() = 0;
 
   /// Runs `change` in a transaction and commits it as one snapshot with `message` and `extra`; nothing is left of it when
-  /// it fails. Rerun by itself when another process' commit conflicted, so `change` must be repeatable. Returns the snapshot.
+  /// it fails. Rerun by itself when a foreign program's commit conflicted, so `change` must be repeatable. Returns the snapshot
+  /// (the current one when nothing was changed). One commit at a time, `change` included: prepare what takes long before it.
+  /// Codes: "locked" (another commit takes longer than the timeout), "disk_full", those of `change`.
   virtual Result<int64_t> Commit(std::string_view message, const Json& extra, const std::function<Status(Session&)>& change) = 0;
 
   virtual Result<int64_t> CurrentSnapshot() = 0;
@@ -78,13 +80,19 @@ class Lake {
   /// Compares files with their recorded digests: those of `tables` at `snapshot`, or with no tables of the whole lake now.
   virtual Result<std::vector<DataFileProblem>> Verify(const std::vector<std::string>& tables, int64_t snapshot) = 0;
 
-  /// Keeps a snapshot from being cleaned up; `owner` names who needs it ("late_arrival@1").
+  /// Keeps a snapshot from being cleaned up; `owner` names who needs it ("late_arrival@1"). Code "snapshot_missing".
   virtual Status Pin(int64_t snapshot, std::string_view owner) = 0;
-  /// Merges small files, expires unpinned snapshots older than `keep`, and deletes files that nothing needs. Content,
-  /// content versions and pinned snapshots stay as they are. Returns a summary for people and --json.
+  /// Merges small files, expires unpinned snapshots older than `keep` at `now` (operations clock), never the newest, and
+  /// deletes files that nothing needs. Content, content versions and pinned snapshots stay as they are. Refused with code
+  /// "data_changed" when a file differs from its digest: merging would hide that. Returns a summary for people and --json.
   virtual Result<Json> Compact(Duration keep, Timestamp now) = 0;
 
-  /// Bytes stored by their SHA-256 under artifacts/ (model packages, archives).
+  /// A copy of the whole lake in another (new or empty) folder, as of one moment, while others may read and commit here. With
+  /// `link` the data files, which never change, are hard links where the file system allows: cheap, for branches.
+  virtual Status CopyTo(const std::filesystem::path& target, bool link) = 0;
+
+  /// Bytes stored by their SHA-256 under artifacts/ (model packages, archives). Reading checks it: codes "artifact_missing",
+  /// "artifact_changed".
   virtual Result<std::string> PutArtifact(std::string_view bytes) = 0;
   virtual Result<std::string> GetArtifact(std::string_view sha256) = 0;
 
@@ -92,7 +100,9 @@ class Lake {
 };
 
 /// An order-independent digest of each column of a relation (hash sums of (_seq, value) pairs) and its row count:
-/// `{"rows": n, "columns": {"name": "hex", ...}}`. Equal content gives equal text in any version and file layout.
+/// `{"rows": n, "columns": {"name": "hex", ...}}`. Equal content gives equal text in any version and file layout. Without a
+/// column `_seq` the values of a row are tied together by a further entry, "row". `relation_sql` is what may follow FROM.
+/// Comparable within one version of the engine.
 Result<Json> ContentDigest(Session& session, std::string_view relation_sql);
 
 }  // namespace tidemill
