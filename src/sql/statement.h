@@ -38,12 +38,17 @@ std::string CanonicalText(const Json& tree);
 Result<std::string> RenderSelect(Session& session, const Json& tree);
 
 /// A SELECT that also carries `_seq` and `_known_at` of the rows it came from (docs/ARCHITECTURE.md, "Row identity"),
-/// for inputs that all have these two columns:
+/// for inputs that all have these two columns; of each only the rows known at `now` are read, except of those named in
+/// `histories` (exports of history, whose own `_known_at` says nothing).
 /// - `_seq`: of the row of the first table in FROM (joins); of the smallest row of the group (GROUP BY, DISTINCT);
 ///   UNION ALL: each branch its own;
-/// - `_known_at`: the latest of all the rows that a result row was made from (left joins: nulls skipped).
+/// - `_known_at`: the latest of all the rows that a result row was made from (left joins: nulls skipped). Rows looked at
+///   by subqueries in expressions (EXISTS, IN, scalar), SEMI and ANTI joins and windows do not count.
+/// Rows that come from no table (VALUES, range()) are known always and have negative `_seq`.
 /// `SELECT *` never shows the two columns. now(), current_timestamp, today(), current_date become the project clock's
-/// `now`. Where a form can't carry them (INTERSECT, EXCEPT, recursive CTE, LATERAL ...) it is refused with a hint.
-Result<std::string> RewriteForLake(Session& session, const SelectStatement& statement, Timestamp now);
+/// `now`. Where a form can't carry them (INTERSECT, EXCEPT, a recursive CTE over tables) it is refused with a hint; such
+/// errors have an offset into the statement's text: see PlaceInStatement().
+Result<std::string> RewriteForLake(Session& session, const SelectStatement& statement, Timestamp now,
+                                   const std::vector<std::string>& histories = {});
 
 }  // namespace tidemill
