@@ -79,8 +79,8 @@ class Lister {
       return Report("wrong_file", "this file would be overlooked: SQL belongs in tables/", file, "move it to tables/" + name + ".sql");
     }
     if (!IsAssetName(name)) {
-      return Report("bad_name", "'" + name + "' can't be the name of " + (kind == AssetKind::kSource ? "a source" : kind == AssetKind::kTable ? "a table" : kind == AssetKind::kModel ? "a model" : "a feature view"),
-                    file, "the file's name is the asset's name: a letter, then letters, digits or underscores, at most 63");
+      return Report("bad_name", "'" + name + "' can't be the name of a " + std::string(AssetKindName(kind)), file,
+                    "the file's name is the asset's name: a letter, then letters, digits or underscores, at most 63");
     }
     files_.push_back({kind, name, file});
   }

@@ -144,20 +144,26 @@ class Resolver {
       Report("unknown_column", "'" + entity_column + "' is not an entity column of the view '" + view->name + "'", feature.place,
              "join says {spine column: entity column}; " + SuggestionHint(entity_column, view->entity));
     }
+    auto columns = ChosenColumns(feature, *view);
+    if (!columns) return std::nullopt;
+    for (std::string& column : *columns) column = (feature.as.empty() ? feature.view : feature.as) + "__" + column;
+    return columns;
+  }
+
+  std::optional<std::vector<std::string>> ChosenColumns(const ModelFeature& feature, const FeatureViewAsset& view) {
     std::vector<std::string> all;
-    for (const FeatureDefinition& definition : view->features) {
-      for (const std::string& column : FeatureColumns(definition)) all.push_back(column);
-    }
-    std::vector<std::string> chosen = all;
-    if (feature.feature != "*") {
-      chosen = {feature.feature};
-      if (std::find(all.begin(), all.end(), feature.feature) == all.end()) {
-        Report("unknown_feature", "the view '" + view->name + "' has no feature '" + feature.feature + "'", feature.place, SuggestionHint(feature.feature, all));
-        return std::nullopt;
+    std::string hint;
+    for (const FeatureDefinition& definition : view.features) {
+      if (definition.name == feature.feature) hint = "a feature with windows has one column for each; ";
+      for (const std::string& column : FeatureColumns(definition)) {
+        // Columns of equal names are reported for the view.
+        if (std::find(all.begin(), all.end(), column) == all.end()) all.push_back(column);
       }
     }
-    for (std::string& column : chosen) column = (feature.as.empty() ? feature.view : feature.as) + "__" + column;
-    return chosen;
+    if (feature.feature == "*") return all;
+    if (std::find(all.begin(), all.end(), feature.feature) != all.end()) return std::vector<std::string>{feature.feature};
+    Report("unknown_feature", "the view '" + view.name + "' has no feature '" + feature.feature + "'", feature.place, hint + SuggestionHint(feature.feature, all));
+    return std::nullopt;
   }
 
   const FeatureViewAsset* FindView(const ModelFeature& feature) {
@@ -278,6 +284,7 @@ bool CheckCycles(const LoadedFiles& files, const Project& project, std::vector<E
 void CheckHistory(const LoadedFiles& files, const Project& project, std::vector<Error>* errors) {
   HistoryTracer tracer(files, project);
   const auto check = [&](const std::string& table, const std::string& reader, Place place) {
+    if (!project.tables.contains(table)) return;
     const std::string way = tracer.Way(table);
     if (way.empty()) return;
     const std::string source = way.substr(0, way.find(' '));

@@ -202,14 +202,7 @@ const Json* SchemaValidator::ChooseBranch(const Json& branches, const YamlNode& 
 void SchemaValidator::CheckMapping(const Json& schema, const YamlNode& node, const Subject& subject) {
   const std::string what = Expected(schema);
   for (size_t i = 0; i < node.entries.size(); ++i) CheckEntry(schema, node, i);
-  if (schema.contains("required")) {
-    for (const Json& key : schema["required"]) {
-      const auto name = key.get<std::string>();
-      if (node.Find(name) != nullptr) continue;
-      const Json property = schema.value("properties", Json::object()).value(name, Json::object());
-      Report("missing_key", "missing key '" + name + "' in " + what, subject.place, name + ": " + property.value("description", Expected(Resolve(property))));
-    }
-  }
+  CheckRequired(schema, node, subject);
   const bool one = schema.value("maxProperties", Json(nullptr)) == 1;
   const size_t least = schema.value("minProperties", size_t{0});
   if (node.entries.size() >= least && !(one && node.entries.size() > 1)) return;
@@ -219,6 +212,22 @@ void SchemaValidator::CheckMapping(const Json& schema, const YamlNode& node, con
   } else {
     Report("too_many_keys", what + " has one key, not " + std::to_string(node.entries.size()), node.entries[1].place,
            "begin each with '- ' on a line of its own");
+  }
+}
+
+void SchemaValidator::CheckRequired(const Json& schema, const YamlNode& node, const Subject& subject) {
+  if (!schema.contains("required")) return;
+  const std::vector<std::string> known = PropertyNames(schema);
+  for (const Json& key : schema["required"]) {
+    const auto name = key.get<std::string>();
+    // A misspelled key was reported already, with this one as the suggestion.
+    const bool there = std::any_of(node.entries.begin(), node.entries.end(), [&](const YamlEntry& entry) {
+      return entry.key == name || (std::find(known.begin(), known.end(), entry.key) == known.end() && ClosestName(entry.key, known) == name);
+    });
+    if (there) continue;
+    const Json& property = schema["properties"][name];
+    Report("missing_key", "missing key '" + name + "' in " + Expected(schema), subject.place,
+           name + ": " + (property.contains("description") ? property["description"].get<std::string>() : Expected(Resolve(property))));
   }
 }
 

@@ -36,6 +36,7 @@ class SchemaValidator {
   void Check(const Json& schema, const YamlNode& node, const Subject& subject);
   void CheckOneOf(const Json& schema, const YamlNode& node, const Subject& subject);
   void CheckMapping(const Json& schema, const YamlNode& node, const Subject& subject);
+  void CheckRequired(const Json& schema, const YamlNode& node, const Subject& subject);
   void CheckEntry(const Json& schema, const YamlNode& mapping, size_t index);
   void CheckSequence(const Json& schema, const YamlNode& node, const Subject& subject);
   void CheckScalar(const Json& schema, const YamlNode& node, const Subject& subject);

@@ -119,7 +119,7 @@ class NodeBuilder : public YAML::EventHandler {
     node.quote_width = node.quoted && (first == '\'' || first == '"') ? 1 : 0;
     node.in_flow = InFlow();
     node.text = value;
-    node.place = At(mark.pos, WrittenLength(mark.pos, value));
+    node.place = At(mark.pos, std::max<size_t>(1, WrittenLength(mark, node)));
     Attach(std::move(node));
   }
 
@@ -163,25 +163,34 @@ class NodeBuilder : public YAML::EventHandler {
     return "";
   }
 
-  /// How long a scalar is in the file; to the end of its first line when it is a block or goes over several lines.
-  size_t WrittenLength(int position, std::string_view value) const {
-    const std::string_view rest = text_.substr(static_cast<size_t>(position));
-    const std::string_view line = rest.substr(0, rest.find_first_of("\r\n"));
-    if (line.empty()) return 1;
-    if (line.starts_with(value)) return std::max<size_t>(1, value.size());
-    if (line[0] != '"' && line[0] != '\'') return line.size();
-    for (size_t at = 1; at < line.size(); ++at) {
-      if (line[0] == '"' && line[at] == '\\') {
+  /// Where a quoted text ends (behind the quote), or npos. yaml-cpp takes the file's end for a closing quote.
+  size_t EndOfQuoted(size_t position) const {
+    const char quote = text_[position];
+    for (size_t at = position + 1; at < text_.size(); ++at) {
+      if (quote == '"' && text_[at] == '\\') {
         ++at;
-      } else if (line[at] == line[0]) {
-        if (line[0] == '\'' && at + 1 < line.size() && line[at + 1] == '\'') {
-          ++at;
-        } else {
-          return at + 1;
-        }
+      } else if (text_[at] == quote) {
+        const bool doubled = quote == '\'' && at + 1 < text_.size() && text_[at + 1] == '\'';
+        if (!doubled) return at + 1;
+        ++at;
       }
     }
-    return line.size();
+    return std::string_view::npos;
+  }
+
+  /// How long a scalar is in the file; to the end of its first line when it is a block or goes over several lines.
+  size_t WrittenLength(const YAML::Mark& mark, const YamlNode& node) const {
+    const auto position = static_cast<size_t>(mark.pos);
+    const std::string_view near = text_.substr(position, kExcerptBytesMax);
+    const size_t line_end = position + std::min(near.find_first_of("\r\n"), near.size());
+    if (node.quote_width > 0) {
+      const size_t end = EndOfQuoted(position);
+      if (end == std::string_view::npos) {
+        throw Refused{UserErrorAt("yaml_syntax", "this quote is never closed", At(mark.pos, 1), "end the text with the same quote")};
+      }
+      return std::min(end, line_end) - position;
+    }
+    return text_.substr(position).starts_with(node.text) ? node.text.size() : line_end - position;
   }
 
   void Open(YamlNode::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor, YAML::EmitterStyle::value style) {
