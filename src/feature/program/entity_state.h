@@ -10,6 +10,8 @@
 
 namespace tidemill {
 
+class CompiledProgram;
+
 /// A row of the view's table, for one entity. `values` follow Program::columns.
 struct FeatureEvent {
   Timestamp event_time;
@@ -26,9 +28,13 @@ struct FeatureEvent {
 /// Not thread-safe.
 class EntityState {
  public:
+  /// nullptr when the program is not valid (CompileView and Program::FromJson give valid ones).
   static std::unique_ptr<EntityState> Make(const Program& program);
+  /// The same for many entities: the program is made ready once, with CompiledProgram::Make.
+  static std::unique_ptr<EntityState> Make(const Program& program, std::shared_ptr<const CompiledProgram> compiled);
   virtual ~EntityState() = default;
-  virtual Status Update(const FeatureEvent& event) = 0;  ///< the same seq twice is stored once
+  /// A row that is there already, equal in its times, seq and what the program reads of it, is stored once.
+  virtual Status Update(const FeatureEvent& event) = 0;
   virtual std::vector<Value> Query(Timestamp time) = 0;  ///< follows Program::outputs
   /// Adds all rows of another state of the same entity and program.
   virtual Status Merge(const EntityState& other) = 0;

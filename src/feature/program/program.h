@@ -60,6 +60,10 @@ struct Program {
   static Result<Program> FromJson(const Json& json);
 };
 
+/// Equal expressions and aggregates have equal JSON.
+Json ExpressionToJson(const Expression& expression);
+Json AggregateToJson(const Aggregate& aggregate);
+
 /// The version of the kernel's semantics: part of every fingerprint.
 std::string_view KernelVersion();
 

@@ -1,0 +1,380 @@
+#include "feature/program/aggregates.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+#include "base/text_distance.h"
+#include "feature/program/exact_sum.h"
+
+namespace tidemill {
+namespace {
+
+/// count_rows, count, count_if (by its filter).
+class Count : public Aggregator {
+ public:
+  void Add(uint32_t) override { ++count_; }
+  void Remove(uint32_t) override { --count_; }
+  void Clear() override { count_ = 0; }
+  Datum Result() override { return Datum::Integer(count_); }
+
+ private:
+  int64_t count_ = 0;
+};
+
+/// What all aggregates over one slot share.
+class OverSlot : public Aggregator {
+ public:
+  OverSlot(const AggregatePlan& plan, const RowStore& rows) : rows_(rows), slot_(static_cast<size_t>(plan.slot)) {}
+
+ protected:
+  int64_t Integer(uint32_t row) const { return rows_.Integer(slot_, row); }
+  double Number(uint32_t row) const { return rows_.Number(slot_, row); }
+  Datum Value(uint32_t row) const { return rows_.Slot(slot_, row); }
+
+  const RowStore& rows_;
+  const size_t slot_;
+};
+
+class SumIntegers : public OverSlot {
+ public:
+  using OverSlot::OverSlot;
+  void Add(uint32_t row) override { sum_ += Integer(row), ++count_; }
+  void Remove(uint32_t row) override { sum_ -= Integer(row), --count_; }
+  void Clear() override { sum_ = 0, count_ = 0; }
+  Datum Result() override {
+    constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+    return count_ == 0 || sum_ < kMin || sum_ > kMax ? Datum::Null() : Datum::Integer(static_cast<int64_t>(sum_));
+  }
+
+ protected:
+  __int128 sum_ = 0;
+  int64_t count_ = 0;
+};
+
+class MeanOfIntegers : public SumIntegers {
+ public:
+  using SumIntegers::SumIntegers;
+  Datum Result() override {
+    return count_ == 0 ? Datum::Null() : Datum::Number(static_cast<double>(sum_) / static_cast<double>(count_));
+  }
+};
+
+class SumNumbers : public OverSlot {
+ public:
+  using OverSlot::OverSlot;
+  void Add(uint32_t row) override { sum_.Add(Number(row)), ++count_; }
+  void Remove(uint32_t row) override { sum_.Subtract(Number(row)), --count_; }
+  void Clear() override { sum_.Clear(), count_ = 0; }
+  Datum Result() override { return count_ == 0 ? Datum::Null() : Datum::Number(sum_.Round()); }
+
+ protected:
+  ExactSum sum_;
+  int64_t count_ = 0;
+};
+
+class MeanOfNumbers : public SumNumbers {
+ public:
+  using SumNumbers::SumNumbers;
+  Datum Result() override { return count_ == 0 ? Datum::Null() : Datum::Number(sum_.Round() / static_cast<double>(count_)); }
+};
+
+class Variance : public OverSlot {
+ public:
+  Variance(const AggregatePlan& plan, const RowStore& rows, int ddof, bool root) : OverSlot(plan, rows), ddof_(ddof), root_(root) {}
+  void Add(uint32_t row) override { moments_.Add(Number(row)); }
+  void Remove(uint32_t row) override { moments_.Subtract(Number(row)); }
+  void Clear() override { moments_.Clear(); }
+  Datum Result() override {
+    if (moments_.count() <= ddof_ || !moments_.finite()) return Datum::Null();
+    const double variance = moments_.Variance(ddof_);
+    if (!std::isfinite(variance)) return Datum::Null();
+    return Datum::Number(root_ ? std::sqrt(variance) : variance);
+  }
+
+ private:
+  const int ddof_;
+  const bool root_;
+  ExactMoments moments_;
+};
+
+/// bool_and, bool_or.
+class AllOrAny : public OverSlot {
+ public:
+  AllOrAny(const AggregatePlan& plan, const RowStore& rows, bool all) : OverSlot(plan, rows), all_(all) {}
+  void Add(uint32_t row) override { ++(Integer(row) != 0 ? true_ : false_); }
+  void Remove(uint32_t row) override { --(Integer(row) != 0 ? true_ : false_); }
+  void Clear() override { true_ = false_ = 0; }
+  Datum Result() override {
+    if (true_ + false_ == 0) return Datum::Null();
+    return Datum::Bool(all_ ? false_ == 0 : true_ != 0);
+  }
+
+ private:
+  const bool all_;
+  int64_t true_ = 0;
+  int64_t false_ = 0;
+};
+
+/// A list of row positions in increasing order: pushed at (or near) the end, popped at the front.
+class PositionList {
+ public:
+  size_t size() const { return rows_.size() - head_; }
+  uint32_t operator[](size_t at) const { return rows_[head_ + at]; }
+  void Clear() { rows_.clear(), head_ = 0; }
+  void Insert(size_t at, uint32_t row) { rows_.insert(rows_.begin() + static_cast<ptrdiff_t>(head_ + at), row); }
+  void Erase(size_t from, size_t to) {
+    const auto begin = rows_.begin() + static_cast<ptrdiff_t>(head_);
+    rows_.erase(begin + static_cast<ptrdiff_t>(from), begin + static_cast<ptrdiff_t>(to));
+  }
+  void PopFront() {
+    ++head_;
+    if (head_ * 2 > rows_.size() && head_ > 64) {
+      rows_.erase(rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(head_));
+      head_ = 0;
+    }
+  }
+  /// Where `row` belongs.
+  size_t PositionOf(uint32_t row) const {
+    size_t at = size();
+    while (at > 0 && rows_[head_ + at - 1] > row) --at;
+    return at;
+  }
+
+ private:
+  std::vector<uint32_t> rows_;
+  size_t head_ = 0;
+};
+
+/// min, max, arg_min, arg_max: the rows that no later row beats. Among equal values the earliest row is kept, so that
+/// arg_min and arg_max are determined; the front is the answer.
+class Extreme : public OverSlot {
+ public:
+  Extreme(const AggregatePlan& plan, const RowStore& rows, bool greatest)
+      : OverSlot(plan, rows),
+        compared_slot_(static_cast<size_t>(plan.second_slot >= 0 ? plan.second_slot : plan.slot)),
+        compared_(rows.slot_type(compared_slot_)),
+        greatest_(greatest) {}
+  void Add(uint32_t row) override {
+    const size_t at = best_.PositionOf(row);
+    if (at < best_.size() && Beats(best_[at], row)) return;
+    size_t from = at;
+    while (from > 0 && Beats(row, best_[from - 1])) --from;
+    best_.Erase(from, at);
+    best_.Insert(from, row);
+  }
+  void Remove(uint32_t row) override {
+    if (best_.size() > 0 && best_[0] == row) best_.PopFront();
+  }
+  void Clear() override { best_.Clear(); }
+  Datum Result() override { return best_.size() == 0 ? Datum::Null() : Value(best_[0]); }
+
+ private:
+  bool Beats(uint32_t a, uint32_t b) const {
+    const auto order = CompareDatumsTotally(rows_.Slot(compared_slot_, a), rows_.Slot(compared_slot_, b), compared_);
+    return greatest_ ? order > 0 : order < 0;
+  }
+
+  const size_t compared_slot_;
+  const Type compared_;
+  const bool greatest_;
+  PositionList best_;
+};
+
+/// first; lag by n rows before the last.
+class Ordered : public OverSlot {
+ public:
+  Ordered(const AggregatePlan& plan, const RowStore& rows, bool from_end) : OverSlot(plan, rows), from_end_(from_end), offset_(plan.parameter) {}
+  void Add(uint32_t row) override { in_.Insert(in_.PositionOf(row), row); }
+  void Remove(uint32_t) override { in_.PopFront(); }
+  void Clear() override { in_.Clear(); }
+  Datum Result() override {
+    const auto offset = static_cast<size_t>(offset_);
+    if (in_.size() <= offset) return Datum::Null();
+    return Value(in_[from_end_ ? in_.size() - 1 - offset : offset]);
+  }
+
+ private:
+  const bool from_end_;
+  const double offset_;
+  PositionList in_;
+};
+
+/// The last row leaves a window last, so nothing but it needs to be kept.
+class Last : public OverSlot {
+ public:
+  using OverSlot::OverSlot;
+  void Add(uint32_t row) override { last_ = std::max(last_, int64_t{row}); }
+  void Remove(uint32_t row) override {
+    if (last_ == row) last_ = -1;
+  }
+  void Clear() override { last_ = -1; }
+  Datum Result() override { return last_ < 0 ? Datum::Null() : Value(static_cast<uint32_t>(last_)); }
+
+ private:
+  int64_t last_ = -1;
+};
+
+class CountDistinct : public OverSlot {
+ public:
+  CountDistinct(const AggregatePlan& plan, const RowStore& rows) : OverSlot(plan, rows), type_(plan.argument) {}
+  void Add(uint32_t row) override { type_ == Type::kText ? ++texts_[std::string(Value(row).text)] : ++integers_[Key(row)]; }
+  void Remove(uint32_t row) override { type_ == Type::kText ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row)); }
+  void Clear() override { texts_.clear(), integers_.clear(); }
+  Datum Result() override { return Datum::Integer(static_cast<int64_t>(texts_.size() + integers_.size())); }
+
+ private:
+  /// Equal numbers have equal keys: all NaN are one, and so are 0.0 and -0.0.
+  int64_t Key(uint32_t row) const {
+    if (type_ != Type::kDouble) return Integer(row);
+    const double number = Number(row);
+    if (std::isnan(number)) return std::bit_cast<int64_t>(std::numeric_limits<double>::quiet_NaN());
+    return number == 0 ? 0 : std::bit_cast<int64_t>(number);
+  }
+  template <class Map, class Key>
+  static void Forget(Map& map, const Key& key) {
+    const auto at = map.find(key);
+    if (--at->second == 0) map.erase(at);
+  }
+
+  const Type type_;
+  std::unordered_map<int64_t, int64_t> integers_;
+  std::unordered_map<std::string, int64_t> texts_;
+};
+
+/// median, quantile_cont: all values in order, interpolated between neighbours.
+class Quantile : public OverSlot {
+ public:
+  Quantile(const AggregatePlan& plan, const RowStore& rows, double fraction) : OverSlot(plan, rows), fraction_(fraction) {}
+  void Add(uint32_t row) override { values_.insert(Find(Canonical(row)), Canonical(row)); }
+  void Remove(uint32_t row) override { values_.erase(Find(Canonical(row))); }
+  void Clear() override { values_.clear(); }
+  Datum Result() override {
+    if (values_.empty()) return Datum::Null();
+    const double position = static_cast<double>(values_.size() - 1) * fraction_;
+    const auto below = static_cast<size_t>(std::floor(position));
+    const double low = values_[below];
+    const double high = values_[std::min(below + 1, values_.size() - 1)];
+    const double part = position - std::floor(position);
+    return Datum::Number(part == 0 || low == high ? low : low * (1 - part) + high * part);
+  }
+
+ private:
+  /// All NaN are one, or which of them is found would depend on history.
+  double Canonical(uint32_t row) const {
+    const double number = Number(row);
+    return std::isnan(number) ? std::numeric_limits<double>::quiet_NaN() : number;
+  }
+  std::vector<double>::iterator Find(double value) {
+    return std::lower_bound(values_.begin(), values_.end(), value, [](double a, double b) {
+      return CompareDatumsTotally(Datum::Number(a), Datum::Number(b), Type::kDouble) < 0;
+    });
+  }
+
+  const double fraction_;
+  std::vector<double> values_;
+};
+
+enum class Shape { kNone, kAny, kNumber, kNumberOrInteger, kBool };
+
+struct Kind {
+  std::string_view name;
+  std::vector<Shape> arguments;
+  bool has_parameter;
+  bool skips_nulls;
+  std::optional<Type> result;  ///< nullopt: that of the first argument
+};
+
+const std::vector<Kind>& Kinds() {
+  static const std::vector<Kind> kKinds = {
+      {"count_rows", {}, false, false, Type::kInt64},
+      {"count", {Shape::kAny}, false, true, Type::kInt64},
+      {"count_distinct", {Shape::kAny}, false, true, Type::kInt64},
+      {"sum", {Shape::kNumberOrInteger}, false, true, std::nullopt},
+      {"avg", {Shape::kNumberOrInteger}, false, true, Type::kDouble},
+      {"min", {Shape::kAny}, false, true, std::nullopt},
+      {"max", {Shape::kAny}, false, true, std::nullopt},
+      {"first", {Shape::kAny}, false, false, std::nullopt},
+      {"last", {Shape::kAny}, false, false, std::nullopt},
+      {"lag", {Shape::kAny}, true, false, std::nullopt},
+      {"arg_min", {Shape::kAny, Shape::kAny}, false, true, std::nullopt},
+      {"arg_max", {Shape::kAny, Shape::kAny}, false, true, std::nullopt},
+      {"var_samp", {Shape::kNumber}, false, true, Type::kDouble},
+      {"var_pop", {Shape::kNumber}, false, true, Type::kDouble},
+      {"stddev_samp", {Shape::kNumber}, false, true, Type::kDouble},
+      {"stddev_pop", {Shape::kNumber}, false, true, Type::kDouble},
+      {"bool_and", {Shape::kBool}, false, true, Type::kBool},
+      {"bool_or", {Shape::kBool}, false, true, Type::kBool},
+      {"median", {Shape::kNumber}, false, true, Type::kDouble},
+      {"quantile_cont", {Shape::kNumber}, true, true, Type::kDouble},
+  };
+  return kKinds;
+}
+
+bool Fits(Shape shape, Type type) {
+  switch (shape) {
+    case Shape::kNone: return false;
+    case Shape::kAny: return true;
+    case Shape::kNumber: return type == Type::kDouble;
+    case Shape::kNumberOrInteger: return type == Type::kDouble || type == Type::kInt64;
+    case Shape::kBool: return type == Type::kBool;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::string> AggregateNames() {
+  std::vector<std::string> names;
+  for (const Kind& kind : Kinds()) names.emplace_back(kind.name);
+  return names;
+}
+
+Result<AggregateSignature> ResolveAggregate(std::string_view function, std::span<const Type> arguments) {
+  const auto kind = std::find_if(Kinds().begin(), Kinds().end(), [&](const Kind& k) { return k.name == function; });
+  if (kind == Kinds().end()) {
+    return UserError("unknown_aggregate", "the kernel has no aggregate '" + std::string(function) + "'", SuggestionHint(function, AggregateNames()));
+  }
+  const bool fits = std::equal(kind->arguments.begin(), kind->arguments.end(), arguments.begin(), arguments.end(), Fits);
+  if (!fits) {
+    std::string types;
+    for (const Type type : arguments) types += (types.empty() ? "" : ", ") + std::string(TypeName(type));
+    return UserError("argument_types", fmt::format("'{}' does not take ({})", function, types));
+  }
+  AggregateSignature signature;
+  signature.function = kind->name;
+  signature.arguments.assign(arguments.begin(), arguments.end());
+  signature.has_parameter = kind->has_parameter;
+  signature.skips_nulls = kind->skips_nulls;
+  signature.result = kind->result ? *kind->result : arguments[0];
+  return signature;
+}
+
+std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowStore& rows) {
+  const std::string_view name = plan.function;
+  const bool integers = plan.argument == Type::kInt64;
+  if (name == "count_rows" || name == "count") return std::make_unique<Count>();
+  if (name == "count_distinct") return std::make_unique<CountDistinct>(plan, rows);
+  if (name == "sum") return integers ? std::unique_ptr<Aggregator>(new SumIntegers(plan, rows)) : std::make_unique<SumNumbers>(plan, rows);
+  if (name == "avg") return integers ? std::unique_ptr<Aggregator>(new MeanOfIntegers(plan, rows)) : std::make_unique<MeanOfNumbers>(plan, rows);
+  if (name == "min" || name == "arg_min") return std::make_unique<Extreme>(plan, rows, false);
+  if (name == "max" || name == "arg_max") return std::make_unique<Extreme>(plan, rows, true);
+  if (name == "first") return std::make_unique<Ordered>(plan, rows, false);
+  if (name == "lag") return std::make_unique<Ordered>(plan, rows, true);
+  if (name == "last") return std::make_unique<Last>(plan, rows);
+  if (name == "var_samp") return std::make_unique<Variance>(plan, rows, 1, false);
+  if (name == "var_pop") return std::make_unique<Variance>(plan, rows, 0, false);
+  if (name == "stddev_samp") return std::make_unique<Variance>(plan, rows, 1, true);
+  if (name == "stddev_pop") return std::make_unique<Variance>(plan, rows, 0, true);
+  if (name == "bool_and") return std::make_unique<AllOrAny>(plan, rows, true);
+  if (name == "bool_or") return std::make_unique<AllOrAny>(plan, rows, false);
+  if (name == "median") return std::make_unique<Quantile>(plan, rows, 0.5);
+  return std::make_unique<Quantile>(plan, rows, plan.parameter);
+}
+
+}  // namespace tidemill

@@ -1,0 +1,85 @@
+#include "feature/program/datum.h"
+
+#include <cmath>
+
+namespace tidemill {
+namespace {
+
+std::weak_ordering CompareNumbers(double a, double b) {
+  if (a < b) return std::weak_ordering::less;
+  if (a > b) return std::weak_ordering::greater;
+  return static_cast<int>(std::isnan(a)) <=> static_cast<int>(std::isnan(b));
+}
+
+}  // namespace
+
+Datum ToDatum(const Value& value, Type type) {
+  switch (type) {
+    case Type::kBool:
+      if (const bool* v = std::get_if<bool>(&value)) return Datum::Bool(*v);
+      break;
+    case Type::kInt64:
+      if (const int64_t* v = std::get_if<int64_t>(&value)) return Datum::Integer(*v);
+      break;
+    case Type::kDouble:
+      if (const double* v = std::get_if<double>(&value)) return Datum::Number(*v);
+      if (const int64_t* v = std::get_if<int64_t>(&value)) return Datum::Number(static_cast<double>(*v));
+      break;
+    case Type::kText:
+      if (const std::string* v = std::get_if<std::string>(&value)) return Datum::Text(*v);
+      break;
+    case Type::kTimestamp:
+      if (const Timestamp* v = std::get_if<Timestamp>(&value)) return Datum::Integer(v->micros);
+      break;
+    case Type::kDate:
+      if (const Date* v = std::get_if<Date>(&value)) return Datum::Integer(v->days);
+      break;
+  }
+  return Datum::Null();
+}
+
+Value ToValue(const Datum& datum, Type type) {
+  if (datum.null) return {};
+  switch (type) {
+    case Type::kBool: return datum.integer != 0;
+    case Type::kInt64: return datum.integer;
+    case Type::kDouble: return datum.number;
+    case Type::kText: return std::string(datum.text);
+    case Type::kTimestamp: return Timestamp{datum.integer};
+    case Type::kDate: return Date{static_cast<int32_t>(datum.integer)};
+  }
+  return {};
+}
+
+Datum ColumnDatum(const Column& column, size_t row) {
+  if (column.IsNull(row)) return Datum::Null();
+  if (column.type == Type::kDouble) return Datum::Number(column.doubles[row]);
+  if (column.type == Type::kText) return Datum::Text(column.Text(row));
+  return Datum::Integer(column.ints[row]);
+}
+
+void AppendDatum(const Datum& datum, Column& column) {
+  if (datum.null) {
+    column.AppendNull();
+  } else if (column.type == Type::kDouble) {
+    column.AppendDouble(datum.number);
+  } else if (column.type == Type::kText) {
+    column.AppendText(datum.text);
+  } else {
+    column.AppendInt(datum.integer);
+  }
+}
+
+std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type) {
+  if (type == Type::kDouble) return CompareNumbers(a.number, b.number);
+  if (type == Type::kText) return a.text <=> b.text;
+  return a.integer <=> b.integer;
+}
+
+std::weak_ordering CompareDatumsTotally(const Datum& a, const Datum& b, Type type) {
+  const std::weak_ordering order = CompareDatums(a, b, type);
+  if (type != Type::kDouble || order != 0) return order;
+  return static_cast<int>(std::signbit(b.number)) <=> static_cast<int>(std::signbit(a.number));
+}
+
+}  // namespace tidemill

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "feature/program/compiled_program.h"
+#include "feature/program/row_store.h"
+
+namespace tidemill {
+
+/// The rows of one entity and the running aggregates over them: what EntityState and the batch join are made of.
+///
+/// A row is in a window from max(known, event + delay) until event + reach. When the time asked does not decrease and no
+/// row came before it, each row is added and removed once (two cursors a window); otherwise the window is rebuilt
+/// from the rows in its range. Both ways give the same bits, because every aggregate depends only on the set of rows.
+/// Not thread-safe; neither copied nor moved (aggregators refer to the rows).
+class EntityKernel {
+ public:
+  explicit EntityKernel(std::shared_ptr<const CompiledProgram> program);
+  EntityKernel(const EntityKernel&) = delete;
+  EntityKernel& operator=(const EntityKernel&) = delete;
+
+  const CompiledProgram& program() const { return *program_; }
+  const RowStore& rows() const { return rows_; }
+
+  void Clear();
+  /// Adds a row by its slots (CompiledProgram::FillSlots). A row equal to one that is there in everything counts once.
+  void Add(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
+  void AddFrom(const RowStore& rows, size_t row);
+  /// Rows that were there already, since Clear().
+  size_t duplicates() const { return duplicates_; }
+
+  /// The features at `time`; texts stay valid until the next call.
+  void Query(int64_t time, std::span<Datum> outputs);
+  /// Positions in rows() of those that an aggregate uses at `time`, in order.
+  std::vector<size_t> VisibleRows(int64_t time);
+  /// Drops rows that no query at or after `time` can see.
+  void Expire(int64_t time);
+  /// Puts rows in order and drops duplicates; other calls do so by themselves.
+  void Settle();
+
+ private:
+  struct Window {
+    const WindowPlan* plan = nullptr;
+    std::vector<uint32_t> by_entry;  ///< positions by time of entry; empty when that is the order of the rows
+    size_t entered = 0;              ///< how many of them have been looked at
+    size_t left = 0;                 ///< rows before this position have left
+  };
+
+  void NoteAdded();
+  void Index();
+  int64_t EntryTime(const WindowPlan& plan, size_t row) const;
+  int64_t ExitTime(const WindowPlan& plan, size_t row) const;
+  uint32_t RowByEntry(const Window& window, size_t at) const {
+    return window.by_entry.empty() ? static_cast<uint32_t>(at) : window.by_entry[at];
+  }
+  void Rebuild(Window& window, int64_t time);
+  void Advance(Window& window, int64_t time);
+  void Put(const WindowPlan& plan, uint32_t row);
+  void Take(const WindowPlan& plan, uint32_t row);
+
+  std::shared_ptr<const CompiledProgram> program_;
+  RowStore rows_;
+  std::vector<std::unique_ptr<Aggregator>> aggregators_;
+  std::vector<Window> windows_;
+  std::vector<Datum> results_;
+  TextPool texts_;
+  bool indexed_ = false;   ///< by_entry is right for the rows there are
+  bool running_ = false;   ///< the windows hold what is visible at time_
+  int64_t time_ = 0;
+  size_t duplicates_ = 0;
+};
+
+}  // namespace tidemill

@@ -1,0 +1,381 @@
+#include "feature/program/entity_state.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <map>
+#include <random>
+#include <set>
+
+#include "feature/program/testing.h"
+
+namespace tidemill {
+namespace {
+
+using testing::Call;
+using testing::Col;
+using testing::Const;
+using testing::SameBits;
+
+/// What an aggregate must give, written without regard to speed, from the definition in docs/features.md.
+class Oracle {
+ public:
+  Oracle(const Program& program, std::vector<FeatureEvent> events) : program_(program), events_(std::move(events)) {
+    std::sort(events_.begin(), events_.end(), [](const FeatureEvent& a, const FeatureEvent& b) {
+      return std::pair(a.event_time, a.seq) < std::pair(b.event_time, b.seq);
+    });
+  }
+
+  std::vector<Value> Query(Timestamp time) const {
+    std::vector<Value> values;
+    for (const Aggregate& aggregate : program_.aggregates) values.push_back(Compute(aggregate, Visible(aggregate, time)));
+    return values;
+  }
+
+ private:
+  using Rows = std::vector<const FeatureEvent*>;
+
+  /// Columns of the test program: 0 number, 1 integer, 2 text, 3 boolean. Arguments are bare columns, so is the filter.
+  Rows Visible(const Aggregate& aggregate, Timestamp time) const {
+    Rows rows;
+    for (const FeatureEvent& event : events_) {
+      const Timestamp end = time - aggregate.delay;
+      if (event.known_at > time || event.event_time > end) continue;
+      if (aggregate.window && event.event_time <= end - *aggregate.window) continue;
+      if (program_.ttl && event.event_time < time - *program_.ttl) continue;
+      if (aggregate.filter && event.values[3] != Value(true)) continue;
+      rows.push_back(&event);
+    }
+    return rows;
+  }
+
+  static const Value& At(const FeatureEvent* row, const Aggregate& aggregate, size_t argument = 0) {
+    return row->values[static_cast<size_t>(aggregate.arguments[argument].column)];
+  }
+
+  static bool Less(const Value& a, const Value& b) {
+    const double* x = std::get_if<double>(&a);
+    if (x == nullptr) return a < b;
+    const double y = std::get<double>(b);
+    if (std::isnan(*x) || std::isnan(y)) return std::isnan(y) && !std::isnan(*x);
+    return *x < y || (*x == y && std::signbit(*x) && !std::signbit(y));
+  }
+
+  static Value Compute(const Aggregate& aggregate, Rows rows) {
+    const std::string& f = aggregate.function;
+    if (f == "count_rows") return static_cast<int64_t>(rows.size());
+    if (f == "first") return rows.empty() ? Value() : At(rows.front(), aggregate);
+    if (f == "last") return rows.empty() ? Value() : At(rows.back(), aggregate);
+    if (f == "lag") {
+      const auto back = static_cast<size_t>(std::get<int64_t>(aggregate.arguments[1].constant));
+      return rows.size() <= back ? Value() : At(rows[rows.size() - 1 - back], aggregate);
+    }
+    std::erase_if(rows, [&](const FeatureEvent* row) { return IsNull(At(row, aggregate)); });
+    if (f == "arg_min" || f == "arg_max") return ArgExtreme(aggregate, rows);
+    if (f == "count") return static_cast<int64_t>(rows.size());
+    std::vector<Value> values;
+    for (const FeatureEvent* row : rows) values.push_back(At(row, aggregate));
+    if (f == "count_distinct") return static_cast<int64_t>(std::set<Value, bool (*)(const Value&, const Value&)>(values.begin(), values.end(), DistinctLess).size());
+    if (values.empty()) return {};
+    std::stable_sort(values.begin(), values.end(), Less);
+    if (f == "min") return values.front();
+    if (f == "max") return values.back();
+    if (f == "bool_and") return std::all_of(values.begin(), values.end(), [](const Value& v) { return std::get<bool>(v); });
+    if (f == "bool_or") return std::any_of(values.begin(), values.end(), [](const Value& v) { return std::get<bool>(v); });
+    return Numeric(aggregate, values);
+  }
+
+  static bool DistinctLess(const Value& a, const Value& b) {
+    const auto plain = [](const Value& v) {
+      const double* number = std::get_if<double>(&v);
+      return number != nullptr && *number == 0 ? Value(0.0) : v;
+    };
+    return Less(plain(a), plain(b));
+  }
+
+  static Value ArgExtreme(const Aggregate& aggregate, const Rows& rows) {
+    const FeatureEvent* best = nullptr;
+    for (const FeatureEvent* row : rows) {
+      if (IsNull(At(row, aggregate, 1))) continue;
+      const bool better = best == nullptr || (aggregate.function == "arg_min" ? Less(At(row, aggregate, 1), At(best, aggregate, 1))
+                                                                              : Less(At(best, aggregate, 1), At(row, aggregate, 1)));
+      if (better) best = row;
+    }
+    return best == nullptr ? Value() : At(best, aggregate);
+  }
+
+  /// Test numbers are multiples of 2^-10 below 2^40, so these sums of __float128 and __int128 are exact.
+  static Value Numeric(const Aggregate& aggregate, const std::vector<Value>& values) {
+    const std::string& f = aggregate.function;
+    const auto count = static_cast<double>(values.size());
+    if (aggregate.arguments[0].type == Type::kInt64) {
+      __extension__ __int128 sum = 0;
+      for (const Value& value : values) sum += std::get<int64_t>(value);
+      if (f == "avg") return static_cast<double>(sum) / count;
+      return sum > std::numeric_limits<int64_t>::max() || sum < std::numeric_limits<int64_t>::min() ? Value() : Value(static_cast<int64_t>(sum));
+    }
+    std::vector<double> numbers;
+    for (const Value& value : values) numbers.push_back(std::get<double>(value));
+    if (f == "median" || f == "quantile_cont") {
+      const double fraction = f == "median" ? 0.5 : std::get<double>(aggregate.arguments[1].constant);
+      const double position = (count - 1) * fraction;
+      const double low = numbers[static_cast<size_t>(position)];
+      const double high = numbers[static_cast<size_t>(std::ceil(position))];
+      const double part = position - std::floor(position);
+      return part == 0 || low == high ? low : low * (1 - part) + high * part;
+    }
+    __extension__ typedef __float128 Quad;
+    Quad sum = 0;
+    Quad squares = 0;
+    for (const double number : numbers) {
+      sum += number;
+      squares += Quad{number} * number;
+    }
+    if (f == "sum") return static_cast<double>(sum);
+    if (f == "avg") return static_cast<double>(sum) / count;
+    const double ddof = f.ends_with("samp") ? 1 : 0;
+    if (count <= ddof || !std::isfinite(static_cast<double>(sum))) return {};
+    const double variance = static_cast<double>(squares * count - sum * sum) / (count * (count - ddof));
+    return f.starts_with("std") ? std::sqrt(variance) : variance;
+  }
+
+  const Program& program_;
+  std::vector<FeatureEvent> events_;
+};
+
+constexpr int64_t kSecond = kMicrosPerSecond;
+
+Aggregate RandomAggregate(std::mt19937_64& random) {
+  const std::vector<std::pair<std::string, std::vector<int>>> choices = {
+      {"count_rows", {}},     {"count", {0}},      {"count_distinct", {0}}, {"count_distinct", {2}}, {"sum", {0}},       {"sum", {1}},      {"avg", {0}},
+      {"avg", {1}},           {"min", {0}},        {"max", {2}},            {"max", {0}},            {"min", {1}},       {"first", {2}},    {"last", {0}},
+      {"lag", {0}},           {"arg_min", {2, 0}}, {"arg_max", {0, 1}},     {"var_samp", {0}},       {"var_pop", {0}},   {"stddev_pop", {0}}, {"stddev_samp", {0}},
+      {"bool_and", {3}},      {"bool_or", {3}},    {"median", {0}},         {"quantile_cont", {0}}};
+  constexpr Type kTypes[] = {Type::kDouble, Type::kInt64, Type::kText, Type::kBool};
+  const auto& [function, columns] = choices[random() % choices.size()];
+  Aggregate aggregate;
+  aggregate.function = function;
+  std::vector<Type> types;
+  for (const int column : columns) {
+    types.push_back(kTypes[column]);
+    aggregate.arguments.push_back(Col(column, kTypes[column]));
+  }
+  aggregate.type = function.starts_with("count") ? Type::kInt64 : function == "avg" || types[0] == Type::kDouble ? Type::kDouble : types[0];
+  if (function == "arg_min") aggregate.type = Type::kText;
+  if (function == "lag") aggregate.arguments.push_back(Const(int64_t(random() % 4), Type::kInt64));
+  if (function == "quantile_cont") aggregate.arguments.push_back(Const(double(random() % 11) / 10, Type::kDouble));
+  if (random() % 3 == 0) aggregate.filter = Col(3, Type::kBool);
+  if (random() % 4 != 0) aggregate.window = Duration{int64_t(1 + random() % 40) * kSecond};
+  if (random() % 4 == 0) aggregate.delay = Duration{int64_t(random() % 10) * kSecond};
+  return aggregate;
+}
+
+Program RandomProgram(std::mt19937_64& random) {
+  Program program;
+  program.view = "v";
+  program.columns = {{"number", Type::kDouble}, {"integer", Type::kInt64}, {"text", Type::kText}, {"flag", Type::kBool}};
+  const int count = 1 + static_cast<int>(random() % 6);
+  for (int i = 0; i < count; ++i) {
+    program.aggregates.push_back(RandomAggregate(random));
+    program.outputs.push_back({"o" + std::to_string(i), Col(i, program.aggregates.back().type), {}});
+  }
+  if (random() % 3 == 0) program.ttl = Duration{int64_t(random() % 50) * kSecond};
+  return program;
+}
+
+std::vector<FeatureEvent> RandomEvents(std::mt19937_64& random) {
+  std::vector<FeatureEvent> events;
+  const int count = static_cast<int>(random() % 120);
+  const bool in_order = random() % 3 == 0;
+  for (int i = 0; i < count; ++i) {
+    FeatureEvent event;
+    event.event_time = {int64_t(in_order ? i : random() % 120) * kSecond};  // many peers
+    event.known_at = {event.event_time.micros + (random() % 3 == 0 ? int64_t(random() % 30) - 5 : 0) * kSecond};
+    event.seq = i + 1;
+    double number = std::ldexp(static_cast<double>(static_cast<int64_t>(random() % (1ULL << 40))) - 0x1p39, -10);
+    if (random() % 20 == 0) number = random() % 2 == 0 ? 0.0 : -0.0;
+    if (random() % 60 == 0) number = std::numeric_limits<double>::quiet_NaN();
+    if (random() % 60 == 0) number = std::numeric_limits<double>::infinity();
+    event.values = {number, static_cast<int64_t>(random() % 7) - 3, std::string(1 + random() % 3, static_cast<char>('a' + random() % 4)), random() % 2 == 0};
+    for (Value& value : event.values) {
+      if (random() % 8 == 0) value = {};
+    }
+    events.push_back(std::move(event));
+  }
+  return events;
+}
+
+TEST(EntityState, AnswersDependOnlyOnTheSetOfRows) {
+  std::mt19937_64 random(20130501);
+  for (int round = 0; round < 300; ++round) {
+    SCOPED_TRACE(round);
+    const Program program = RandomProgram(random);
+    std::vector<FeatureEvent> events = RandomEvents(random);
+    if (random() % 2 == 0) std::shuffle(events.begin(), events.end(), random);
+    auto state = EntityState::Make(program);
+    ASSERT_NE(state, nullptr);
+    std::vector<FeatureEvent> present;
+    int64_t time = 0;
+    const bool ascending = random() % 2 == 0;
+    for (size_t at = 0; at <= events.size(); ++at) {
+      if (at < events.size()) {
+        ASSERT_TRUE(state->Update(events[at]).ok());
+        present.push_back(events[at]);
+        if (random() % 10 == 0) {
+          ASSERT_TRUE(state->Update(events[random() % (at + 1)]).ok());  // delivered twice
+        }
+      }
+      if (random() % 16 == 0) {
+        const std::string saved = state->Save();
+        state = EntityState::Make(program);
+        ASSERT_TRUE(state->Load(saved).ok());
+      }
+      if (random() % 16 == 0) {
+        auto other = EntityState::Make(program);
+        for (const FeatureEvent& event : present) {
+          if (random() % 2 == 0) {
+            ASSERT_TRUE(other->Update(event).ok());
+          }
+        }
+        ASSERT_TRUE(other->Merge(*state).ok());
+        state = std::move(other);
+      }
+      if (random() % 3 != 0) continue;
+      for (int query = 0; query < 3; ++query) {
+        time = ascending ? time + int64_t(random() % 6) * kSecond : int64_t(random() % 150) * kSecond;
+        const std::vector<Value> expected = Oracle(program, present).Query({time});
+        const std::vector<Value> actual = state->Query({time});
+        ASSERT_EQ(actual.size(), expected.size());
+        for (size_t i = 0; i < actual.size(); ++i) {
+          ASSERT_TRUE(SameBits(actual[i], expected[i])) << AggregateToJson(program.aggregates[i]) << " at " << time / kSecond << ": "
+                                                        << FormatValue(actual[i]) << " instead of " << FormatValue(expected[i]);
+        }
+      }
+    }
+    ASSERT_EQ(state->rows(), present.size());
+  }
+}
+
+TEST(EntityState, ExpireForgetsOnlyWhatNoLaterQuerySees) {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 300; ++round) {
+    SCOPED_TRACE(round);
+    const Program program = RandomProgram(random);
+    auto state = EntityState::Make(program);
+    auto expired = EntityState::Make(program);
+    for (const FeatureEvent& event : RandomEvents(random)) {
+      ASSERT_TRUE(state->Update(event).ok());
+      ASSERT_TRUE(expired->Update(event).ok());
+    }
+    const int64_t cut = int64_t(random() % 150) * kSecond;
+    expired->Expire({cut});
+    for (int64_t time = cut; time < 200 * kSecond; time += 7 * kSecond) {
+      const std::vector<Value> expected = state->Query({time});
+      const std::vector<Value> actual = expired->Query({time});
+      for (size_t i = 0; i < actual.size(); ++i) ASSERT_TRUE(SameBits(actual[i], expected[i]));
+      EXPECT_EQ(state->VisibleRows({time}), expired->VisibleRows({time}));
+    }
+    if (program.Reach()) {
+      expired->Expire({int64_t{1000} * kSecond});
+      EXPECT_EQ(expired->rows(), 0U);
+    }
+  }
+}
+
+Program OneAggregate(std::string function, std::vector<Expression> arguments, std::optional<Duration> window = {}) {
+  Aggregate aggregate;
+  aggregate.function = std::move(function);
+  aggregate.arguments = std::move(arguments);
+  aggregate.type = aggregate.arguments.empty() ? Type::kInt64 : aggregate.arguments[0].type;
+  aggregate.window = window;
+  Program program;
+  program.columns = {{"number", Type::kDouble}};
+  program.outputs = {{"o", Col(0, aggregate.type), {}}};
+  program.aggregates = {std::move(aggregate)};
+  return program;
+}
+
+TEST(EntityState, WindowExcludesItsBeginningAndIncludesPeersAtItsEnd) {
+  const auto state = EntityState::Make(OneAggregate("count_rows", {}, Duration{10 * kSecond}));
+  for (const int64_t second : {0, 10, 20, 20}) {
+    ASSERT_TRUE(state->Update({{second * kSecond}, {second * kSecond}, second + static_cast<int64_t>(state->rows()), {1.0}}).ok());
+  }
+  EXPECT_EQ(state->Query({10 * kSecond})[0], Value(int64_t{1}));
+  EXPECT_EQ(state->Query({20 * kSecond})[0], Value(int64_t{2}));
+  EXPECT_EQ(state->Query({29 * kSecond})[0], Value(int64_t{2}));
+  EXPECT_EQ(state->Query({30 * kSecond})[0], Value(int64_t{0}));
+}
+
+TEST(EntityState, TtlIncludesBothEnds) {
+  Program program = OneAggregate("last", {Col(0, Type::kDouble)});
+  program.ttl = Duration{10 * kSecond};
+  program.outputs[0].default_value = -1.0;
+  const auto state = EntityState::Make(program);
+  ASSERT_TRUE(state->Update({{100 * kSecond}, {100 * kSecond}, 1, {7.0}}).ok());
+  EXPECT_EQ(state->Query({100 * kSecond - 1})[0], Value(-1.0));
+  EXPECT_EQ(state->Query({100 * kSecond})[0], Value(7.0));
+  EXPECT_EQ(state->Query({110 * kSecond})[0], Value(7.0));
+  EXPECT_EQ(state->Query({110 * kSecond + 1})[0], Value(-1.0));
+}
+
+TEST(EntityState, DamagedBytesAreRefused) {
+  const Program program = OneAggregate("last", {Col(0, Type::kDouble)});
+  const auto state = EntityState::Make(program);
+  for (int64_t i = 0; i < 20; ++i) ASSERT_TRUE(state->Update({{i * kSecond}, {i * kSecond}, i, {double(i)}}).ok());
+  const std::string saved = state->Save();
+  for (size_t bytes = 0; bytes < saved.size(); ++bytes) {
+    EXPECT_FALSE(EntityState::Make(program)->Load(std::string_view(saved).substr(0, bytes)).ok()) << bytes;
+  }
+  EXPECT_FALSE(EntityState::Make(program)->Load(saved + "x").ok());
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 2000; ++i) {
+    std::string damaged = saved;
+    damaged[random() % damaged.size()] ^= static_cast<char>(1U << (random() % 8));
+    (void)EntityState::Make(program)->Load(damaged);  // must not crash, hang or read out of bounds
+  }
+}
+
+TEST(Program, JsonRoundTrip) {
+  std::mt19937_64 random(11);
+  for (int round = 0; round < 200; ++round) {
+    Program program = RandomProgram(random);
+    program.outputs.push_back({"share",
+                               Call("/", Type::kDouble, {Const(std::numeric_limits<double>::infinity(), Type::kDouble), Const(0.1, Type::kDouble)}),
+                               Value(0.5)});
+    const Json json = program.ToJson();
+    const auto read = Program::FromJson(Json::parse(json.dump()));
+    ASSERT_TRUE(read.ok()) << read.error().Format();
+    EXPECT_EQ(read->ToJson(), json);
+  }
+}
+
+TEST(Program, BadJsonIsRefused) {
+  std::mt19937_64 random(13);
+  const Json good = RandomProgram(random).ToJson();
+  Json bad = good;
+  bad["aggregates"][0]["function"] = "average";
+  EXPECT_EQ(Program::FromJson(bad).error().code, "unknown_aggregate");
+  bad = good;
+  bad["outputs"][0]["expression"]["column"] = 99;
+  EXPECT_EQ(Program::FromJson(bad).error().code, "bad_program");
+  Json deep = {{"type", "number"}, {"constant", 1.0}};
+  for (int i = 0; i < 200; ++i) deep = Json{{"type", "number"}, {"call", "-"}, {"arguments", Json::array({deep})}};
+  bad = good;
+  bad["outputs"][0]["expression"] = deep;
+  EXPECT_EQ(Program::FromJson(bad).error().code, "bad_program");
+  for (const auto& [key, value] : good.items()) {
+    if (key == "lookback_us" || key == "ttl_us") continue;
+    bad = good;
+    bad.erase(key);
+    EXPECT_FALSE(Program::FromJson(bad).ok()) << key;
+    bad[key] = "text";
+    if (key != "view") {
+      EXPECT_FALSE(Program::FromJson(bad).ok()) << key;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tidemill

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/columns.h"
+#include "feature/program/datum.h"
+
+namespace tidemill {
+
+/// Rows of a view in columns: three times (event, known, sequence number) and the slots, which are what the aggregates read.
+/// About 24 + 9 bytes a slot and row (13 and the characters for text). Not thread-safe while it is changed.
+class RowStore {
+ public:
+  explicit RowStore(std::vector<Type> slot_types);
+
+  void Append(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
+  /// Appends a row of a store with the same slots.
+  void AppendFrom(const RowStore& other, size_t row);
+  void Clear();
+
+  size_t size() const { return events_.size(); }
+  size_t slots() const { return slots_.size(); }
+  Type slot_type(size_t slot) const { return slots_[slot].type; }
+  int64_t event(size_t row) const { return events_[row]; }
+  int64_t known(size_t row) const { return known_[row]; }
+  int64_t sequence(size_t row) const { return sequences_[row]; }
+  const std::vector<int64_t>& events() const { return events_; }
+
+  bool IsNull(size_t slot, size_t row) const { return slots_[slot].valid[row] == 0; }
+  bool IsTrue(size_t slot, size_t row) const { return slots_[slot].valid[row] != 0 && slots_[slot].bits[row] != 0; }
+  int64_t Integer(size_t slot, size_t row) const { return slots_[slot].bits[row]; }
+  double Number(size_t slot, size_t row) const;
+  /// Text stays valid until the store changes.
+  Datum Slot(size_t slot, size_t row) const;
+
+  /// Rows are strictly increasing by (event, sequence): Append keeps track.
+  bool sorted() const { return sorted_; }
+  /// Sorts by (event, sequence, known, slots) and drops rows that are equal in all of them. Returns how many were dropped.
+  size_t SortUnique();
+  /// Drops the first rows.
+  void DropFirst(size_t rows);
+
+ private:
+  struct Slots {
+    Type type = Type::kDouble;
+    std::vector<uint8_t> valid;
+    std::vector<int64_t> bits;      ///< integers; doubles by their bits; texts by their offset in chars
+    std::vector<uint32_t> lengths;  ///< texts only
+    std::string chars;
+  };
+
+  void AppendTimes(int64_t event, int64_t known, int64_t sequence);
+  std::weak_ordering Compare(size_t a, size_t b) const;
+  RowStore Gather(std::span<const size_t> rows) const;
+
+  std::vector<int64_t> events_;
+  std::vector<int64_t> known_;
+  std::vector<int64_t> sequences_;
+  std::vector<Slots> slots_;
+  bool sorted_ = true;
+};
+
+}  // namespace tidemill

@@ -1,0 +1,159 @@
+#include <array>
+
+#include "base/time.h"
+#include "feature/program/functions.h"
+
+namespace tidemill::functions {
+namespace {
+
+constexpr int64_t kMicrosPerMinute = 60 * kMicrosPerSecond;
+constexpr int64_t kMicrosPerHour = 60 * kMicrosPerMinute;
+/// Timestamps that a calendar of 32-bit days can express.
+constexpr int64_t kDaysMax = 106'751'990;
+
+int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a ^ b) < 0 ? 1 : 0); }
+int64_t DayOf(int64_t micros) { return FloorDivide(micros, kMicrosPerDay); }
+int64_t TimeOfDay(int64_t micros) { return micros - DayOf(micros) * kMicrosPerDay; }
+CivilDate CivilOf(int64_t days) { return ToCivil(Date{static_cast<int32_t>(days)}); }
+int64_t DaysOf(int year, int month, int day) { return FromCivil({year, month, day}).days; }
+int64_t IsoWeekday(int64_t days) { return days + 3 - FloorDivide(days + 3, 7) * 7 + 1; }  // 1970-01-01 was a Thursday
+int64_t MondayOf(int64_t days) { return days - IsoWeekday(days) + 1; }
+
+int64_t IsoWeek(int64_t days) {
+  const int64_t thursday = MondayOf(days) + 3;
+  return (thursday - DaysOf(CivilOf(thursday).year, 1, 1)) / 7 + 1;
+}
+
+int64_t Year(int64_t micros) { return CivilOf(DayOf(micros)).year; }
+int64_t Quarter(int64_t micros) { return (CivilOf(DayOf(micros)).month - 1) / 3 + 1; }
+int64_t Month(int64_t micros) { return CivilOf(DayOf(micros)).month; }
+int64_t Day(int64_t micros) { return CivilOf(DayOf(micros)).day; }
+int64_t Week(int64_t micros) { return IsoWeek(DayOf(micros)); }
+int64_t DayOfWeek(int64_t micros) { return IsoWeekday(DayOf(micros)) % 7; }
+int64_t IsoDayOfWeek(int64_t micros) { return IsoWeekday(DayOf(micros)); }
+int64_t DayOfYear(int64_t micros) {
+  const int64_t days = DayOf(micros);
+  return days - DaysOf(CivilOf(days).year, 1, 1) + 1;
+}
+int64_t Hour(int64_t micros) { return TimeOfDay(micros) / kMicrosPerHour; }
+int64_t Minute(int64_t micros) { return TimeOfDay(micros) / kMicrosPerMinute % 60; }
+int64_t Second(int64_t micros) { return TimeOfDay(micros) / kMicrosPerSecond % 60; }
+
+template <int64_t (*Part)(int64_t)>
+Datum PartOfTimestamp(const Datum& a) {
+  return Datum::Integer(Part(a.integer));
+}
+
+Datum EpochSeconds(const Datum& a) { return Datum::Number(static_cast<double>(a.integer) / static_cast<double>(kMicrosPerSecond)); }
+Datum EpochMillis(const Datum& a) { return Datum::Integer(a.integer / 1000); }
+
+/// Units of date_trunc and date_diff. `index` numbers the unit that an instant lies in, `start` is the beginning of a unit.
+struct Unit {
+  std::string_view name;
+  int64_t (*index)(int64_t micros);
+  int64_t (*truncate)(int64_t micros);
+};
+
+int64_t MonthIndex(int64_t micros) {
+  const CivilDate civil = CivilOf(DayOf(micros));
+  return int64_t{civil.year} * 12 + civil.month - 1;
+}
+int64_t QuarterIndex(int64_t micros) { return FloorDivide(MonthIndex(micros), 3); }
+template <int64_t kLength>
+int64_t FixedIndex(int64_t micros) {
+  return FloorDivide(micros, kLength);
+}
+template <int64_t kLength>
+int64_t FixedStart(int64_t micros) {
+  return FloorDivide(micros, kLength) * kLength;
+}
+int64_t YearStart(int64_t micros) { return DaysOf(CivilOf(DayOf(micros)).year, 1, 1) * kMicrosPerDay; }
+int64_t QuarterStart(int64_t micros) {
+  const CivilDate civil = CivilOf(DayOf(micros));
+  return DaysOf(civil.year, (civil.month - 1) / 3 * 3 + 1, 1) * kMicrosPerDay;
+}
+int64_t MonthStart(int64_t micros) {
+  const CivilDate civil = CivilOf(DayOf(micros));
+  return DaysOf(civil.year, civil.month, 1) * kMicrosPerDay;
+}
+int64_t WeekStart(int64_t micros) { return MondayOf(DayOf(micros)) * kMicrosPerDay; }
+/// DuckDB counts weeks from the epoch, a Thursday, and cuts towards zero.
+int64_t WeekIndex(int64_t micros) { return DayOf(micros) / 7; }
+
+constexpr std::array<Unit, 8> kUnits = {{{"year", Year, YearStart},
+                                         {"quarter", QuarterIndex, QuarterStart},
+                                         {"month", MonthIndex, MonthStart},
+                                         {"week", WeekIndex, WeekStart},
+                                         {"day", FixedIndex<kMicrosPerDay>, FixedStart<kMicrosPerDay>},
+                                         {"hour", FixedIndex<kMicrosPerHour>, FixedStart<kMicrosPerHour>},
+                                         {"minute", FixedIndex<kMicrosPerMinute>, FixedStart<kMicrosPerMinute>},
+                                         {"second", FixedIndex<kMicrosPerSecond>, FixedStart<kMicrosPerSecond>}}};
+
+const Unit* FindUnit(std::string_view name) {
+  for (const Unit& unit : kUnits) {
+    if (unit.name == name) return &unit;
+  }
+  return nullptr;
+}
+
+Datum Truncate(const Datum& name, const Datum& a) {
+  const Unit* unit = FindUnit(name.text);
+  return unit == nullptr ? Datum::Null() : Datum::Integer(unit->truncate(a.integer));
+}
+Datum Difference(const Datum& name, const Datum& a, const Datum& b) {
+  const Unit* unit = FindUnit(name.text);
+  return unit == nullptr ? Datum::Null() : Datum::Integer(unit->index(b.integer) - unit->index(a.integer));
+}
+
+Datum CheckedDate(int64_t days) { return days < -kDaysMax || days > kDaysMax ? Datum::Null() : Datum::Integer(days); }
+Datum AddDays(const Datum& date, const Datum& days) {
+  int64_t result = 0;
+  return __builtin_add_overflow(date.integer, days.integer, &result) ? Datum::Null() : CheckedDate(result);
+}
+Datum SubtractDays(const Datum& date, const Datum& days) {
+  int64_t result = 0;
+  return __builtin_sub_overflow(date.integer, days.integer, &result) ? Datum::Null() : CheckedDate(result);
+}
+Datum DaysBetween(const Datum& a, const Datum& b) { return Datum::Integer(a.integer - b.integer); }
+Datum AddMicros(const Datum& a, const Datum& micros) {
+  int64_t result = 0;
+  return __builtin_add_overflow(a.integer, micros.integer, &result) ? Datum::Null() : Datum::Integer(result);
+}
+Datum MicrosBetween(const Datum& a, const Datum& b) {
+  int64_t result = 0;
+  return __builtin_sub_overflow(a.integer, b.integer, &result) ? Datum::Null() : Datum::Integer(result);
+}
+
+}  // namespace
+
+const std::vector<ScalarFunction>& Time() {
+  constexpr Type kS = Type::kTimestamp;
+  constexpr Type kA = Type::kDate;
+  constexpr Type kI = Type::kInt64;
+  constexpr Type kT = Type::kText;
+  static const std::vector<ScalarFunction> kFunctions = {
+      {"year", {kS}, kI, Strict1<PartOfTimestamp<Year>>},
+      {"quarter", {kS}, kI, Strict1<PartOfTimestamp<Quarter>>},
+      {"month", {kS}, kI, Strict1<PartOfTimestamp<Month>>},
+      {"week", {kS}, kI, Strict1<PartOfTimestamp<Week>>},
+      {"day", {kS}, kI, Strict1<PartOfTimestamp<Day>>},
+      {"dayofweek", {kS}, kI, Strict1<PartOfTimestamp<DayOfWeek>>},
+      {"isodow", {kS}, kI, Strict1<PartOfTimestamp<IsoDayOfWeek>>},
+      {"dayofyear", {kS}, kI, Strict1<PartOfTimestamp<DayOfYear>>},
+      {"hour", {kS}, kI, Strict1<PartOfTimestamp<Hour>>},
+      {"minute", {kS}, kI, Strict1<PartOfTimestamp<Minute>>},
+      {"second", {kS}, kI, Strict1<PartOfTimestamp<Second>>},
+      {"epoch", {kS}, Type::kDouble, Strict1<EpochSeconds>},
+      {"epoch_ms", {kS}, kI, Strict1<EpochMillis>},
+      {"date_trunc", {kT, kS}, kS, Strict2<Truncate>},
+      {"date_diff", {kT, kS, kS}, kI, Strict3<Difference>},
+      {"+", {kA, kI}, kA, Strict2<AddDays>},
+      {"-", {kA, kI}, kA, Strict2<SubtractDays>},
+      {"-", {kA, kA}, kI, Strict2<DaysBetween>},
+      {"add_micros", {kS, kI}, kS, Strict2<AddMicros>},
+      {"micros_between", {kS, kS}, kI, Strict2<MicrosBetween>},
+  };
+  return kFunctions;
+}
+
+}  // namespace tidemill::functions
