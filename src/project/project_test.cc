@@ -349,6 +349,9 @@ TEST_F(ProjectTest, ValuesThatContradictEachOtherAreRefused) {
       {"models/big_order.yaml", "  - customer\n", "  - customer\n  - {customer: upper(customer)}\n",
        "error: two inputs are named 'customer'\n --> models/big_order.yaml:7:16\n7 |   - {customer: upper(customer)}\n  |                ^^^^^^^^^^^^^^^\n"
        "hint: give it another name: {NAME: \"upper(customer)\"}\n"},
+      {"models/big_order.yaml", "other_below: 5}\n", "other_below: 5}\n  - ordinal: {columns: [customer]}\n",
+       "error: two steps prepare 'customer'\n --> models/big_order.yaml:12:25\n12 |   - ordinal: {columns: [customer]}\n   |                         ^^^^^^^^\n"
+       "hint: name an input in one step only; numeric and text mean the inputs that no step before has named\n"},
       {"sources/orders.yaml", "{type: text}", "{type: text, between: [1, 2]}",
        "error: 'between' is for numbers, and 'customer' is of type text\n --> sources/orders.yaml:7:28\n"
        "7 |     customer: {type: text, between: [1, 2]}\n  |                            ^^^^^^^\nhint: leave it out or change the type\n"},

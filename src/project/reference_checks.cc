@@ -187,11 +187,15 @@ class Resolver {
     const YamlNode* document = Document(files_, model.name);
     const YamlNode* steps = document == nullptr ? nullptr : document->Find("prepare");
     if (steps == nullptr) return;
+    std::set<std::string> prepared;
     for (const YamlNode& step : steps->items) {
       const YamlNode* columns = step.entries.front().value.Find("columns");
       for (const YamlNode& column : columns->items) {
-        if (inputs.contains(column.text)) continue;
-        Report("unknown_column", "the model has no input '" + column.text + "'", column.place, SuggestionHint(column.text, {inputs.begin(), inputs.end()}));
+        if (!inputs.contains(column.text)) {
+          Report("unknown_column", "the model has no input '" + column.text + "'", column.place, SuggestionHint(column.text, {inputs.begin(), inputs.end()}));
+        } else if (!prepared.insert(column.text).second) {
+          Report("prepared_twice", "two steps prepare '" + column.text + "'", column.place, "name an input in one step only; numeric and text mean the inputs that no step before has named");
+        }
       }
     }
   }
