@@ -63,7 +63,7 @@ class Lake {
 
   /// Runs `change` in a transaction and commits it as one snapshot with `message` and `extra`; nothing is left of it when
   /// it fails. Rerun by itself when a foreign program's commit conflicted, so `change` must be repeatable. Returns the snapshot
-  /// (the current one when nothing was changed). One commit at a time, `change` included: prepare what takes long before it.
+  /// (the current one when nothing was changed). One commit at a time, `change` included: prepare what takes long before it. `extra` is read after `change`, which may still add to it.
   /// Codes: "locked" (another commit takes longer than the timeout), "disk_full", those of `change`.
   virtual Result<int64_t> Commit(std::string_view message, const Json& extra, const std::function<Status(Session&)>& change) = 0;
 
