@@ -57,6 +57,15 @@ std::unique_ptr<const Command> MakeCommandTree() {
   root->commands.push_back(MakeRunCommand());
   root->commands.push_back(MakeShowCommand());
   root->commands.push_back(MakeQueryCommand());
+  root->commands.push_back(MakeModelsCommand());
+  root->commands.push_back(MakePredictCommand());
+  root->commands.push_back(MakeServeCommand());
+  root->commands.push_back(MakeFeaturesCommand());
+  root->commands.push_back(MakeLineageCommand());
+  root->commands.push_back(MakeReplayCommand());
+  root->commands.push_back(MakeReportCommand());
+  root->commands.push_back(MakeQuarantineCommand());
+  root->commands.push_back(MakeLakeCommand());
   root->commands.push_back(MakeSchemaCommand());
   root->commands.push_back(MakeCompletionCommand(*root));
   root->commands.push_back(MakeHelpMarkdownCommand(*root));

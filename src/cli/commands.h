@@ -13,6 +13,15 @@ Command MakePlanCommand();
 Command MakeRunCommand();
 Command MakeQueryCommand();
 Command MakeShowCommand();
+Command MakeModelsCommand();
+Command MakePredictCommand();
+Command MakeServeCommand();
+Command MakeFeaturesCommand();
+Command MakeLineageCommand();
+Command MakeReplayCommand();
+Command MakeReportCommand();
+Command MakeQuarantineCommand();
+Command MakeLakeCommand();
 Command MakeSchemaCommand();
 /// These two are made from the tree itself, which must outlive their run.
 Command MakeCompletionCommand(const Command& root);

@@ -1,5 +1,6 @@
 #include "cli/open.h"
 
+#include <algorithm>
 #include <thread>
 
 #include <fmt/format.h>
@@ -17,15 +18,17 @@ Result<std::filesystem::path> FindProjectFolder(const std::filesystem::path& fol
                    "go to a project's folder, name one with --project, or make one with 'tidemill init'");
 }
 
-Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<int64_t> snapshot) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::filesystem::path root, FindProjectFolder(project));
+namespace {
+
+Result<OpenedLake> OpenLakeOf(const std::string& project, bool read_only, std::optional<int64_t> snapshot) {
+  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(project));
   OpenedLake opened;
   DatabaseOptions options;
   options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   TIDEMILL_ASSIGN_OR_RETURN(opened.database, Database::Open(options));
   LakeOptions lake_options;
-  lake_options.folder = root / ".tidemill" / "lake";
-  lake_options.read_only = true;
+  lake_options.folder = state.lake();
+  lake_options.read_only = read_only;
   lake_options.snapshot = snapshot;
   auto lake = Lake::Open(*opened.database, lake_options);
   if (!lake.ok()) {
@@ -38,13 +41,30 @@ Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<
   return opened;
 }
 
-Result<std::unique_ptr<Catalog>> OpenCatalog(const CommandContext& context) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::filesystem::path root, FindProjectFolder(context.project));
-  const std::filesystem::path file = root / ".tidemill" / "catalog.sqlite";
-  if (!std::filesystem::exists(file)) {
-    return UserError("catalog_missing", fmt::format("nothing has run yet in '{}'", root.string()), "'tidemill run' brings the project up to date");
+}  // namespace
+
+Result<StatePaths> FindState(const std::string& folder) {
+  TIDEMILL_ASSIGN_OR_RETURN(const std::filesystem::path root, FindProjectFolder(folder));
+  return StatePaths{root / ".tidemill"};
+}
+
+Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<int64_t> snapshot) { return OpenLakeOf(project, true, snapshot); }
+
+Result<OpenedLake> OpenLakeForWriting(const std::string& project) {
+  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(project));
+  if (!std::filesystem::exists(state.lake())) {
+    return UserError("lake_missing", fmt::format("there is no lake in '{}'", state.folder.string()), "'tidemill run' makes it");
   }
-  return Catalog::Open(file, context.clock);
+  return OpenLakeOf(project, false, std::nullopt);
+}
+
+Result<std::unique_ptr<Catalog>> OpenCatalog(const CommandContext& context) {
+  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
+  if (!std::filesystem::exists(state.catalog())) {
+    return UserError("catalog_missing", fmt::format("nothing has run yet in '{}'", state.folder.parent_path().string()),
+                     "'tidemill run' brings the project up to date");
+  }
+  return Catalog::Open(state.catalog(), context.clock);
 }
 
 }  // namespace tidemill

@@ -33,16 +33,19 @@ struct TableFacts {
   std::optional<AssetState> state;
 };
 
+std::string LakeRelation(const std::string& table) {
+  const size_t dot = table.find('.');
+  if (dot == std::string::npos) return "lake.main." + QuoteIdentifier(table);
+  return "lake." + QuoteIdentifier(table.substr(0, dot)) + "." + QuoteIdentifier(table.substr(dot + 1));
+}
+
 std::string RelationSql(const std::string& table, bool hidden, const std::vector<Field>& fields) {
   std::vector<std::string> excluded;
   for (const Field& field : fields) {
     if (!hidden && (field.name == "_seq" || field.name == "_known_at")) excluded.push_back(field.name);
   }
-  const size_t dot = table.find('.');
-  const std::string relation = dot == std::string::npos ? "lake.main." + QuoteIdentifier(table)
-                                                        : "lake." + QuoteIdentifier(table.substr(0, dot)) + "." + QuoteIdentifier(table.substr(dot + 1));
   const std::string without = excluded.empty() ? "" : fmt::format(" EXCLUDE ({})", fmt::join(excluded, ", "));
-  return fmt::format("SELECT *{} FROM {}", without, relation);
+  return fmt::format("SELECT *{} FROM {}", without, LakeRelation(table));
 }
 
 Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, const std::string& relation, const ShowArguments& arguments) {
@@ -133,8 +136,9 @@ Status ShowAsJson(const Project& project, const TableFacts& facts, Session& sess
 
 Status ShowTable(const Project& project, const ShowArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(OpenedLake opened, OpenLakeForReading(context.project, arguments.at));
-  TIDEMILL_ASSIGN_OR_RETURN(const bool present, opened.lake->HasTable(arguments.asset));
-  if (!present) {
+  // Binding the statement asks the snapshot that is open; a table may have come or gone since.
+  auto bound = opened.session->Describe("SELECT * FROM " + LakeRelation(arguments.asset));
+  if (!bound.ok()) {
     const bool known = project.Find(arguments.asset) != nullptr;
     std::vector<std::string> names;
     for (const AssetNode& node : project.graph) names.push_back(node.name);
@@ -142,8 +146,7 @@ Status ShowTable(const Project& project, const ShowArguments& arguments, Command
                                             : fmt::format("there is no asset '{}'", arguments.asset),
                      known ? "'tidemill run' makes them; 'tidemill lake snapshots' lists versions" : SuggestionHint(arguments.asset, names));
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> fields, opened.lake->Schema(arguments.asset));
-  const std::string relation = RelationSql(arguments.asset, arguments.hidden, fields);
+  const std::string relation = RelationSql(arguments.asset, arguments.hidden, *bound);
   TIDEMILL_ASSIGN_OR_RETURN(TableFacts facts, GatherFacts(opened, arguments.asset, relation, arguments));
   if (!arguments.at) {
     TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog, OpenCatalog(context));

@@ -1,5 +1,6 @@
 #include "cli/show_model.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -29,6 +30,21 @@ Json VersionToJson(const ModelVersion& version, bool champion) {
           {"package_sha256", version.package_sha256},
           {"training_set_sha256", version.training_set_sha256},
           {"metrics", version.metrics}};
+}
+
+/// The inputs by their share of the gain, where the version's record has them.
+Status ShowImportances(const Json& detail, Console& console) {
+  const auto found = detail.find("importances");
+  if (found == detail.end() || !found->is_object() || found->empty()) return Ok();
+  std::vector<std::pair<double, std::string>> shares;
+  for (const auto& [name, share] : found->items()) {
+    if (share.is_number()) shares.emplace_back(-share.get<double>(), name);
+  }
+  std::sort(shares.begin(), shares.end());
+  TIDEMILL_RETURN_IF_ERROR(console.Write("\n"));
+  TableWriter table(console, {{"input"}, {"share of gain", true}});
+  for (const auto& [share, name] : shares) TIDEMILL_RETURN_IF_ERROR(table.Add({name, fmt::format("{:.1f} %", -share * 100)}));
+  return table.Finish();
 }
 
 }  // namespace
@@ -61,6 +77,27 @@ Status ShowModelVersions(const std::string& model, CommandContext& context) {
                                         version.package_sha256.substr(0, 12), version.reason}));
   }
   return table.Finish();
+}
+
+Status ShowModelVersion(const ModelVersion& version, CommandContext& context) {
+  Console& console = context.console;
+  if (context.json) {
+    Json json = VersionToJson(version, false);
+    json.erase("champion");
+    json["detail"] = version.detail;
+    return console.WriteJson(json);
+  }
+  TableWriter table(console, {{"what"}, {"value"}});
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"model", fmt::format("{}@{}", version.model, version.version)}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"status", version.status}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"reason", version.reason}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"as of", FormatTimestamp(version.project_clock)}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"created at", FormatTimestamp(version.created_at)}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"package", version.package_sha256}));
+  TIDEMILL_RETURN_IF_ERROR(table.Add({"training set", version.training_set_sha256}));
+  for (const auto& [name, value] : version.metrics.items()) TIDEMILL_RETURN_IF_ERROR(table.Add({name, value.dump()}));
+  TIDEMILL_RETURN_IF_ERROR(table.Finish());
+  return ShowImportances(version.detail, console);
 }
 
 }  // namespace tidemill

@@ -7,6 +7,7 @@
 
 #include "base/text_distance.h"
 #include "base/value_json.h"
+#include "serve/features.h"
 
 namespace tidemill {
 namespace {
@@ -99,27 +100,6 @@ std::string_view InferenceType(Type type) {
     case Type::kDate: break;
   }
   return "BYTES";
-}
-
-Result<std::vector<Value>> ReadKey(const Program& program, const Json& entity) {
-  std::vector<std::string> names;
-  for (const Field& field : program.keys) names.push_back(field.name);
-  if (!entity.is_object()) {
-    return UserError("bad_request", fmt::format("expected an object with {}, came {}", fmt::join(names, ", "), ShortJson(entity)));
-  }
-  for (const auto& [name, value] : entity.items()) {
-    if (std::find(names.begin(), names.end(), name) == names.end()) {
-      return UserError("unknown_field", fmt::format("unknown field '{}'", name), SuggestionHint(name, names));
-    }
-  }
-  std::vector<Value> key;
-  for (const Field& field : program.keys) {
-    if (!entity.contains(field.name)) return UserError("missing_field", fmt::format("the entity lacks {}", field.name));
-    auto value = ValueFromJson(entity[field.name], field.type);
-    if (!value.ok()) return std::move(value).error().WithContext(fmt::format("field '{}'", field.name));
-    key.push_back(std::move(value).value());
-  }
-  return key;
 }
 
 }  // namespace
@@ -250,7 +230,6 @@ Result<HttpResponse> Service::RouteV2(const std::vector<std::string>& parts, std
   }
   if (parts.size() == 3 && parts[1] == "models") return ModelMetadata(parts[2]);
   if (parts.size() == 4 && parts[1] == "models" && parts[3] == "ready") {
-    TIDEMILL_RETURN_IF_ERROR(WantMethod({"GET", "", ""}, "GET"));
     const auto live = Live(parts[2]);
     if (!live.ok() && live.error().code == "unknown_model") return live.error();
     return JsonResponse({{"name", parts[2]}, {"ready", live.ok()}}, live.ok() ? 200 : 503);
@@ -314,15 +293,8 @@ Result<HttpResponse> Service::Features(const std::string& view, const HttpReques
   }
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "entities"));
   const Timestamp at = call.at.value_or(Now());
-  Json results = Json::array();
-  for (const Json& entity : call.list) {
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Value> key, ReadKey(program, entity));
-    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(*parts_.store, program, key, at));
-    Json values = Json::object();
-    for (size_t i = 0; i < program.outputs.size(); ++i) values[program.outputs[i].name] = ValueToJson(features.values[i]);
-    results.push_back({{"found", features.found}, {"features", std::move(values)}});
-  }
-  return JsonResponse({{"view", view}, {"at", FormatTimestamp(at)}, {"results", std::move(results)}});
+  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerFeatures(*parts_.store, program, call.list, at));
+  return JsonResponse(answer);
 }
 
 Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
