@@ -242,6 +242,30 @@ Result<Json> ModelJson(Catalog& catalog, const ModelAsset& asset) {
   return model;
 }
 
+Result<Json> ModelsJson(Catalog& catalog, const Project& project) {
+  Json models = Json::array();
+  for (const auto& [name, asset] : project.models) {
+    TIDEMILL_ASSIGN_OR_RETURN(Json model, ModelJson(catalog, asset));
+    models.push_back(std::move(model));
+  }
+  return models;
+}
+
+/// The replay's own figures, and from its branch, where that is still there, the models that it trained.
+Result<Json> ReplayJson(const Workspace& workspace, const Json& replay) {
+  Json json = replay;
+  const Json folder = Member(replay, "folder");
+  if (!folder.is_string()) return json;
+  const std::filesystem::path branch = workspace.project.root / folder.get<std::string>();
+  const std::filesystem::path catalog_file = branch / "catalog.sqlite";
+  std::error_code ignored;
+  if (!std::filesystem::exists(catalog_file, ignored) || std::filesystem::equivalent(branch, workspace.state_folder, ignored)) return json;
+  const SystemClock clock;
+  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Catalog> catalog, Catalog::Open(catalog_file, clock));
+  TIDEMILL_ASSIGN_OR_RETURN(json["models"], ModelsJson(*catalog, workspace.project));
+  return json;
+}
+
 }  // namespace
 
 Result<std::string> RenderReport(Workspace& workspace, const Json* replay) {
@@ -251,13 +275,12 @@ Result<std::string> RenderReport(Workspace& workspace, const Json* replay) {
   TIDEMILL_RETURN_IF_ERROR(AddProfiles(workspace, *session, data));
   TIDEMILL_RETURN_IF_ERROR(AddQuarantine(workspace, *session, data));
   TIDEMILL_RETURN_IF_ERROR(AddAssets(workspace, data));
-  data["models"] = Json::array();
-  for (const auto& [name, asset] : workspace.project.models) {
-    TIDEMILL_ASSIGN_OR_RETURN(Json model, ModelJson(*workspace.catalog, asset));
-    data["models"].push_back(std::move(model));
-  }
+  TIDEMILL_ASSIGN_OR_RETURN(data["models"], ModelsJson(*workspace.catalog, workspace.project));
   data["project"] = {{"name", workspace.project.name}, {"clock", LatestClock(data.at("runs"))}};
-  data["replay"] = replay == nullptr ? Json() : *replay;
+  data["replay"] = Json();
+  if (replay != nullptr) {
+    TIDEMILL_ASSIGN_OR_RETURN(data["replay"], ReplayJson(workspace, *replay));
+  }
   return RenderPage(data);
 }
 

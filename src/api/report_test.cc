@@ -161,9 +161,20 @@ TEST_F(Report, ShowsWhatHappened) {
   EXPECT_EQ(model["drift"]["columns"][1]["cells"][0], Json({1, 0.3, 0.1}));
 }
 
-TEST_F(Report, CarriesTheReplay) {
-  const Json replay = {{"months", Json::array()}, {"ticks", 35}};
-  EXPECT_EQ(Render(&replay)["replay"]["ticks"], 35);
+TEST_F(Report, CarriesTheReplayAndItsModels) {
+  AddAsset("churned", AssetKind::kModel, {});
+  Json replay = {{"months", Json::array()}, {"ticks", 35}, {"folder", (folder_->path() / "branch").string()}};
+  EXPECT_EQ(Render(&replay)["replay"]["ticks"], 35) << "the branch may have been removed";
+  EXPECT_FALSE(Render(&replay)["replay"].contains("models"));
+
+  ASSERT_TRUE(MakeFolders(folder_->path() / "branch").ok());
+  auto production = std::move(workspace_.catalog);
+  workspace_.catalog = Catalog::Open(folder_->path() / "branch" / "catalog.sqlite", clock_).value();
+  AddVersion("accepted", Timestamp{0});
+  workspace_.catalog = std::move(production);
+  const Json data = Render(&replay);
+  EXPECT_EQ(data["models"][0]["versions"].size(), 0u);
+  EXPECT_EQ(data["replay"]["models"][0]["versions"].size(), 1u);
 }
 
 }  // namespace

@@ -189,6 +189,7 @@ function drawLines(options, width) {
   const marks = options.marks || [];
   const all = options.series.flatMap((s) => s.points);
   const xs = options.domain || [Math.min(...all.map((p) => p.x), ...marks.map((m) => m.x)), Math.max(...all.map((p) => p.x), ...marks.map((m) => m.x))];
+  if (options.time && xs[0] === xs[1]) [xs[0], xs[1]] = [xs[0] - 3 * dayMs, xs[1] + 3 * dayMs];  // one tick so far
   const [low, high] = valueDomain(options);
   const yTicks = niceTicks(low, high, height / 52);
   const decimals = decimalsOf(yTicks);
@@ -249,7 +250,7 @@ function drawSeries(root, series, x, y, bottom) {
       if (series.area) group.append(svg("path", {d: `${path}L${x(run.at(-1).x)} ${bottom}L${x(run[0].x)} ${bottom}Z`, class: "area"}));
       group.append(svg("path", {d: path, class: "line", "stroke-dasharray": series.dashed ? "6 5" : null}));
     }
-    if (series.dots || run.length === 1) for (const p of run) group.append(svg("circle", {cx: x(p.x), cy: y(p.y), r: series.dots === "small" ? 2.6 : 3.6, class: "dot"}));
+    if (series.dots || run.length === 1) for (const p of run) group.append(svg("circle", {cx: x(p.x), cy: y(p.y), r: series.dots === "small" && run.length > 1 ? 2.6 : 3.6, class: "dot"}));
     run = [];
   };
   for (const point of series.points) {
@@ -307,7 +308,7 @@ function heatMap({rows, ticks, marks}) {
     const cell = 17;
     const labels = Math.min(width * 0.36, 12 + Math.max(...rows.map((r) => r.name.length)) * 6.7);
     const top = 22;
-    const step = (width - labels - 4) / ticks.length;
+    const step = Math.min(32, (width - labels - 4) / ticks.length);
     const height = top + rows.length * cell + 24;
     const root = svg("svg", {width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "drift of each column over time"});
     rows.forEach((row, r) => {
@@ -336,7 +337,7 @@ function heatMap({rows, ticks, marks}) {
       if (at > free) root.append(svg("text", {x: at, y: top - 8, "text-anchor": "middle", class: "small"}, mark.text));
       free = Math.max(free, at + mark.text.length * 6 + 4);
     }
-    const wanted = Math.max(2, Math.floor((width - labels) / 80));
+    const wanted = Math.max(1, Math.floor((step * ticks.length) / 64));
     for (let i = 0; i < ticks.length; i += Math.max(1, Math.ceil(ticks.length / wanted))) {
       const text = new Date(ticks[i]);
       root.append(svg("text", {x: labels + (i + 0.5) * step, y: height - 6, "text-anchor": "middle", class: "axis"}, `${monthNames[text.getUTCMonth()]} ${text.getUTCDate()}`));

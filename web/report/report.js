@@ -65,7 +65,7 @@ function header() {
   if (latest) tiles.push(tile(`measured ${shortNames[model.metric] || model.metric}`, format.metric(latest.value), `at ${format.day(latest.at)}${latest.alert ? ", below its threshold" : ""}`));
   const drift = model && model.drift_share.at(-1);
   if (drift) tiles.push(tile("drifted columns", format.share(drift.value), `${format.count(drift.columns)} at ${format.day(drift.at)}`));
-  const what = report.replay ? "Replay of the policy over history" : "Everything that is, ran and was learned";
+  const what = `Everything that is, ran and was learned${report.replay ? ", and a replay of the policy over history" : ""}`;
   return [brand(), element("h1", {}, report.project.name), element("p", {class: "lead"}, `${what} · project clock ${report.project.clock ? format.time(report.project.clock) + " UTC" : "not started"}`), element("div", {class: "tiles"}, tiles)];
 }
 
@@ -118,7 +118,7 @@ function monthChart(months, model, first, live, name) {
 function replaySection(replay) {
   const months = replay.months;
   if (!months || months.length === 0) return null;
-  const model = report.models[0];
+  const model = (replay.models || report.models)[0];
   const lead = `${plural(replay.ticks, "tick")}, ${plural(replay.alerts, "alert")}, ${plural(replay.retrainings, "retraining")}, ${plural(replay.promotions, "promotion")}; replayed in ${format.seconds(replay.seconds)}`;
   const keys = legend([["line", "orange", "live, under the policy"], ["dash", "grey", "first model, left alone"], ["retrained", "", "retrained, accepted"], ["refused", "", "retrained, refused by a gate"]]);
   const heads = [["month"], ["rows", "number"], ["positive", "number"], ["drifted", "number"], ["AUC first", "number"], ["AUC live", "number"], ["gain", "number"], ["AP first", "number"], ["AP live", "number"], ["retrainings and why"]];
@@ -186,9 +186,7 @@ function inspector(model) {
   return element("div", {style: "margin-top:22px"}, element("div", {class: "head"}, element("h3", {}, "On the test window of"), choice), place);
 }
 
-function modelSection(model, many) {
-  const id = many ? `model-${model.name}` : "model";
-  const title = many ? `Model ${model.name}` : "Model";
+function modelSection(model, id, title) {
   if (model.versions.length === 0) return section(id, title, model.name, card(null, null, element("p", {class: "empty"}, "No version yet: tidemill run trains the first one.")));
   const metrics = ["auc", "average_precision", "log_loss", "brier"].filter((name) => model.versions.some((v) => Number.isFinite(v.metrics[name])));
   const heads = [["version"], ["trained at"], ["status"], ["why"], ...metrics.map((m) => [shortNames[m] || m, "number"]), ["rows fitted", "number"], ["gates"]];
@@ -238,9 +236,9 @@ function thinned(drift, most) {
   return {ticks: groups.map((g) => ms(drift.ticks[g])), rows};
 }
 
-function monitoringSection(model, many) {
+function monitoringSection(model, id, title) {
   if (model.versions.length === 0) return null;
-  return section(many ? `monitoring-${model.name}` : "monitoring", many ? `Monitoring ${model.name}` : "Monitoring", "each measurement uses only what was known at its time", performanceCard(model), driftCards(model));
+  return section(id, title, "each measurement uses only what was known at its time", performanceCard(model), driftCards(model));
 }
 
 // --- assets
@@ -326,10 +324,17 @@ function quarantineSection() {
 
 // --- the page
 
+function modelSections(models, prefix, titlePrefix) {
+  const capital = (text) => (titlePrefix ? text : text[0].toUpperCase() + text.slice(1));
+  return models.flatMap((m) => {
+    const of = models.length > 1 ? ` ${m.name}` : "";
+    return [modelSection(m, `${prefix}model-${m.name}`, titlePrefix + capital(`model${of}`)), monitoringSection(m, `${prefix}monitoring-${m.name}`, titlePrefix + capital(`monitoring${of}`))];
+  });
+}
+
 function drawPage() {
   document.title = `${report.project.name}: Tidemill report`;
-  const many = report.models.length > 1;
-  const sections = [report.replay ? replaySection(report.replay) : null, ...report.models.flatMap((m) => [modelSection(m, many), monitoringSection(m, many)]), graphSection(), runsSection(), dataSection(), quarantineSection()].filter((s) => s !== null);
+  const sections = [report.replay ? replaySection(report.replay) : null, ...modelSections(report.replay?.models || [], "replay-", "Replay: "), ...modelSections(report.models, "", ""), graphSection(), runsSection(), dataSection(), quarantineSection()].filter((s) => s !== null);
   document.getElementById("top").append(...header());
   document.getElementById("page").append(...sections);
   document.getElementById("contents").append(element("div", {}, sections.map((s) => element("a", {href: `#${s.id}`}, s.id === "replay" ? "Replay" : s.dataset.title))));
