@@ -176,7 +176,9 @@ Status AppendVector(const Vector& vector, WideNumbers wide, Column* column) {
     case DUCKDB_TYPE_DECIMAL: AppendDoubles(vector, [&](size_t row) { return DecimalAsDouble(vector, row); }, column); break;
     case DUCKDB_TYPE_VARCHAR: AppendTexts(vector, column); break;
     case DUCKDB_TYPE_SQLNULL: AppendNulls(vector, column); break;
-    default: return InternalError(fmt::format("column '{}' has DuckDB type {}, which needs a cast", column->name, static_cast<int>(vector.type)));
+    default:
+      return InternalError(
+          fmt::format("column '{}' has DuckDB type {}, which needs a cast", column->name, static_cast<int>(vector.type)));
   }
   return Ok();
 }

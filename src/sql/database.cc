@@ -130,9 +130,8 @@ class DuckDbSession : public Session {
   Result<Columns> Query(std::string_view sql) override {
     TIDEMILL_ASSIGN_OR_RETURN(const Reading reading, PrepareReading(sql));
     Columns columns = EmptyColumns(reading.fields);
-    const Status status = Run(reading.prepared.get(), [&](duckdb_data_chunk chunk) {
-      return AppendChunk(chunk, WideNumbers::kDouble, &columns);
-    });
+    const Status status =
+        Run(reading.prepared.get(), [&](duckdb_data_chunk chunk) { return AppendChunk(chunk, WideNumbers::kDouble, &columns); });
     if (!status.ok()) return WithoutPrefix(status.error(), reading.prefix);
     return columns;
   }

@@ -15,8 +15,8 @@ namespace tidemill {
 struct DatabaseOptions {
   int64_t memory_limit_mb = 1024;
   int threads = 2;
-  std::string temporary_folder{};    ///< where DuckDB spills; "" : none
-  std::string extensions_folder{};   ///< where *.duckdb_extension lie; "" : $TIDEMILL_EXTENSIONS, else lib/ of the program
+  std::string temporary_folder{};   ///< where DuckDB spills; "" : none
+  std::string extensions_folder{};  ///< where *.duckdb_extension lie; "" : $TIDEMILL_EXTENSIONS, else lib/ of the program
 };
 
 /// One connection to an embedded DuckDB. Not thread-safe, except Interrupt(): one session a thread.

@@ -89,7 +89,8 @@ TEST_F(DatabaseTest, ReadsEveryTypeAsOneOfOurs) {
 }
 
 TEST_F(DatabaseTest, KeepsOrderDuplicateNamesAndNullsAcrossChunks) {
-  const auto result = session_->Query("SELECT i AS a, CASE WHEN i % 3 = 0 THEN [i] END AS a FROM range(10000) t(i) ORDER BY i DESC");
+  const auto result =
+      session_->Query("SELECT i AS a, CASE WHEN i % 3 = 0 THEN [i] END AS a FROM range(10000) t(i) ORDER BY i DESC");
   ASSERT_TRUE(result.ok()) << result.error().Format();
   ASSERT_EQ(result->rows(), 10000U);
   EXPECT_EQ(result->columns[1].name, "a");
@@ -167,7 +168,8 @@ TEST_F(DatabaseTest, ErrorsHaveCodeSentenceHintAndOffset) {
        "Referenced column \"carier\" not found in FROM clause", "did you mean 'carrier'? candidates: carrier", 13},
       {"SELECT * FROM nowhere", "unknown_table", "Table with name nowhere does not exist", "", 15},
       {"SELECT avgg(1)", "unknown_function", "Scalar Function with name avgg does not exist", "did you mean 'avg'?", 8},
-      {"SELECT [1] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing", "", 18},
+      {"SELECT [1] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing", "",
+       18},
       {std::string_view("SELECT '\0'", 10), "sql_syntax", "the statement holds a NUL byte", "", 9},
   };
   for (const Case& c : cases) {

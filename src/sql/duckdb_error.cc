@@ -84,10 +84,12 @@ std::optional<Place> PlaceOf(const Json& json) {
 
 Error ResourceError(const std::string& type, std::string_view message) {
   if (type == "Out of Memory") {
-    return Unavailable("out_of_memory", FirstSentence(message), "raise 'memory_limit' in tidemill.yaml, or read fewer rows at a time");
+    return Unavailable("out_of_memory", FirstSentence(message),
+                       "raise 'memory_limit' in tidemill.yaml, or read fewer rows at a time");
   }
   if (Contains(message, "No space left") || Contains(message, "File too large") || Contains(message, "Disk quota")) {
-    return Unavailable("disk_full", FirstSentence(message), "free some disk space and run again: nothing that was committed is damaged");
+    return Unavailable("disk_full", FirstSentence(message),
+                       "free some disk space and run again: nothing that was committed is damaged");
   }
   if (type == "INTERRUPT" || type == "Interrupt") return Unavailable("interrupted", "the statement was interrupted");
   if (type == "IO") return Unavailable("io", FirstSentence(message));

@@ -35,7 +35,8 @@ std::string AliasOf(const Json& relation) {
 bool HasOuterJoin(const Json& relation) {
   if (!IsType(relation, "JOIN")) return false;
   const std::string_view kind = TreeText(relation, "join_type");
-  return kind == "RIGHT" || kind == "OUTER" || kind == "FULL" || HasOuterJoin(relation["left"]) || HasOuterJoin(relation["right"]);
+  return kind == "RIGHT" || kind == "OUTER" || kind == "FULL" || HasOuterJoin(relation["left"]) ||
+         HasOuterJoin(relation["right"]);
 }
 
 /// Aggregates of this SELECT itself, not of subqueries in it.
@@ -88,7 +89,8 @@ class LakeRewriter {
   }
 
   static Result<bool> Refuse(const Json& tree, std::string_view what) {
-    return TreeError("sql_unsupported", fmt::format("{} can't be used in a table: its rows lead back to no rows of its inputs", what), tree,
+    return TreeError("sql_unsupported",
+                     fmt::format("{} can't be used in a table: its rows lead back to no rows of its inputs", what), tree,
                      "use joins, GROUP BY, DISTINCT, UNION, windows, or EXISTS in place of it");
   }
 
@@ -139,7 +141,8 @@ class LakeRewriter {
     const bool outer_join = HasOuterJoin(from);
     TIDEMILL_RETURN_IF_ERROR(CarryRelation(&from, &carriers));
     if (carriers.empty() && !IsType(from, "EMPTY")) TIDEMILL_RETURN_IF_ERROR(NumberRows(&from, &carriers));
-    const bool from_lake = std::any_of(carriers.begin(), carriers.end(), [](const Carrier& carrier) { return carrier.from_lake; });
+    const bool from_lake =
+        std::any_of(carriers.begin(), carriers.end(), [](const Carrier& carrier) { return carrier.from_lake; });
     TIDEMILL_RETURN_IF_ERROR(KeepNames(&(*node)["select_list"]));
     const std::string own_seq = SeqOf(carriers, outer_join);
     const std::string own_known_at = KnownAtOf(carriers);
@@ -185,7 +188,8 @@ class LakeRewriter {
   static Status CheckNames(const Json& select_list) {
     for (const Json& item : select_list) {
       const std::string_view alias = TreeText(item, "alias");
-      const bool bare = alias.empty() && IsClass(item, "COLUMN_REF") && IsReserved(item["column_names"].back().get<std::string>());
+      const bool bare =
+          alias.empty() && IsClass(item, "COLUMN_REF") && IsReserved(item["column_names"].back().get<std::string>());
       if (bare || IsReserved(alias)) {
         return TreeError("reserved_name", "_seq and _known_at are carried along with every row by themselves", item,
                          "give the column another name: _seq AS arrival_number");
@@ -226,8 +230,8 @@ class LakeRewriter {
   }
 
   /// An aggregate over no rows at all (only possible without groups) is known always.
-  static std::string Aggregated(const std::string& value, std::string_view function, std::string_view of_nothing, bool aggregation,
-                                bool grouped) {
+  static std::string Aggregated(const std::string& value, std::string_view function, std::string_view of_nothing,
+                                bool aggregation, bool grouped) {
     if (!aggregation) return value;
     const std::string aggregate = fmt::format("{}({})", function, value);
     return grouped ? aggregate : fmt::format("coalesce({}, {})", aggregate, of_nothing);
@@ -235,9 +239,9 @@ class LakeRewriter {
 
   Status AddColumns(Json* node, const std::string& seq, const std::string& seq_name, const std::string& known_at,
                     const std::string& known_at_name) {
-    TIDEMILL_ASSIGN_OR_RETURN(const Json added,
-                              ParseNode(session_, fmt::format("SELECT {} AS {}, {} AS {}", seq, QuoteIdentifier(seq_name), known_at,
-                                                              QuoteIdentifier(known_at_name))));
+    TIDEMILL_ASSIGN_OR_RETURN(
+        const Json added, ParseNode(session_, fmt::format("SELECT {} AS {}, {} AS {}", seq, QuoteIdentifier(seq_name), known_at,
+                                                          QuoteIdentifier(known_at_name))));
     for (const Json& item : added["select_list"]) (*node)["select_list"].push_back(item);
     return Ok();
   }
@@ -247,9 +251,10 @@ class LakeRewriter {
                   const std::string& known_at) {
     TIDEMILL_ASSIGN_OR_RETURN(
         Json outer,
-        ParseNode(session_, fmt::format("SELECT * EXCLUDE ({0}, {1}), min({0}) AS {2}, max({1}) AS {3} FROM (SELECT 1) GROUP BY ALL",
-                                        QuoteIdentifier(inner_seq), QuoteIdentifier(inner_known_at), QuoteIdentifier(seq),
-                                        QuoteIdentifier(known_at))));
+        ParseNode(session_,
+                  fmt::format("SELECT * EXCLUDE ({0}, {1}), min({0}) AS {2}, max({1}) AS {3} FROM (SELECT 1) GROUP BY ALL",
+                              QuoteIdentifier(inner_seq), QuoteIdentifier(inner_known_at), QuoteIdentifier(seq),
+                              QuoteIdentifier(known_at))));
     for (Json& modifier : (*node)["modifiers"]) {
       if (IsPlainDistinct(modifier)) continue;
       if (IsType(modifier, "ORDER_MODIFIER") && node->contains("select_list")) OrderByPosition((*node)["select_list"], &modifier);
@@ -263,7 +268,8 @@ class LakeRewriter {
 
   /// Outside of the SELECT its tables are out of sight: what is both sorted by and selected is named by its position.
   static void OrderByPosition(const Json& select_list, Json* modifier) {
-    const bool countable = std::none_of(select_list.begin(), select_list.end(), [](const Json& item) { return IsClass(item, "STAR"); });
+    const bool countable =
+        std::none_of(select_list.begin(), select_list.end(), [](const Json& item) { return IsClass(item, "STAR"); });
     for (Json& order : (*modifier)["orders"]) {
       Json& expression = order["expression"];
       if (IsClass(expression, "COLUMN_REF") && !countable) expression["column_names"] = {expression["column_names"].back()};
@@ -274,16 +280,19 @@ class LakeRewriter {
       expression = {{"class", "CONSTANT"},
                     {"type", "VALUE_CONSTANT"},
                     {"alias", ""},
-                    {"value", {{"type", {{"id", "INTEGER"}, {"type_info", nullptr}}}, {"is_null", false}, {"value", same - select_list.begin() + 1}}}};
+                    {"value",
+                     {{"type", {{"id", "INTEGER"}, {"type_info", nullptr}}},
+                      {"is_null", false},
+                      {"value", same - select_list.begin() + 1}}}};
     }
   }
 
   Status MoveColumnsLast(Json* node, const std::string& inner_seq, const std::string& inner_known_at, const std::string& seq,
                          const std::string& known_at) {
-    TIDEMILL_ASSIGN_OR_RETURN(Json outer,
-                              ParseNode(session_, fmt::format("SELECT * EXCLUDE ({0}, {1}), {0} AS {2}, {1} AS {3} FROM (SELECT 1)",
-                                                              QuoteIdentifier(inner_seq), QuoteIdentifier(inner_known_at),
-                                                              QuoteIdentifier(seq), QuoteIdentifier(known_at))));
+    TIDEMILL_ASSIGN_OR_RETURN(
+        Json outer, ParseNode(session_, fmt::format("SELECT * EXCLUDE ({0}, {1}), {0} AS {2}, {1} AS {3} FROM (SELECT 1)",
+                                                    QuoteIdentifier(inner_seq), QuoteIdentifier(inner_known_at),
+                                                    QuoteIdentifier(seq), QuoteIdentifier(known_at))));
     outer["from_table"]["subquery"]["node"] = std::move(*node);
     *node = std::move(outer);
     return Ok();
@@ -322,8 +331,8 @@ class LakeRewriter {
     if (cte != nullptr && !cte->carries) return Ok();
     const Carrier carrier = NewCarrier(AliasOf(*relation), true);
     const std::string filter = cte != nullptr ? "" : KnownFilter(*relation);
-    const std::string text = fmt::format("SELECT * RENAME ({} AS {}, {} AS {}) FROM x{}", kSeq, QuoteIdentifier(carrier.seq), kKnownAt,
-                                         QuoteIdentifier(carrier.known_at), filter);
+    const std::string text = fmt::format("SELECT * RENAME ({} AS {}, {} AS {}) FROM x{}", kSeq, QuoteIdentifier(carrier.seq),
+                                         kKnownAt, QuoteIdentifier(carrier.known_at), filter);
     TIDEMILL_RETURN_IF_ERROR(WrapRelation(relation, text, carrier.alias, /*moves_column_names=*/true));
     carriers->push_back(carrier);
     return Ok();
@@ -350,7 +359,8 @@ class LakeRewriter {
 
   Status CarryUnpivot(Json* relation, Carriers* carriers) {
     if (!(*relation)["aggregates"].empty()) {
-      return TreeError("sql_unsupported", "PIVOT can't be used in a table", *relation, "write it as aggregates with FILTER and GROUP BY");
+      return TreeError("sql_unsupported", "PIVOT can't be used in a table", *relation,
+                       "write it as aggregates with FILTER and GROUP BY");
     }
     const size_t first = carriers->size();
     TIDEMILL_RETURN_IF_ERROR(CarryRelation(&(*relation)["source"], carriers));
@@ -481,11 +491,13 @@ class LakeRewriter {
       // COLUMNS('pattern') can't exclude; as a condition on names it can (its own star is walked after this).
       if (!IsClass(expression, "CONSTANT") || carriers.empty()) return Ok();
       if (TreeText(*star, "alias").find('\\') != std::string_view::npos) {
-        return TreeError("sql_unsupported", "COLUMNS with a pattern can't rename columns here", *star, "name the columns one by one");
+        return TreeError("sql_unsupported", "COLUMNS with a pattern can't rename columns here", *star,
+                         "name the columns one by one");
       }
       const std::string pattern(TreeText(expression["value"], "value"));
-      TIDEMILL_ASSIGN_OR_RETURN(const Json node,
-                                ParseNode(session_, fmt::format("SELECT COLUMNS(lambda c: regexp_matches(c, {}))", QuoteText(pattern))));
+      TIDEMILL_ASSIGN_OR_RETURN(
+          const Json node,
+          ParseNode(session_, fmt::format("SELECT COLUMNS(lambda c: regexp_matches(c, {}))", QuoteText(pattern))));
       expression = node["select_list"][0]["expr"];
       return Ok();
     }
@@ -506,7 +518,8 @@ class LakeRewriter {
     std::string text = seq ? own_.at(&carriers).first : own_.at(&carriers).second;
     if (names.size() == 2) {
       const std::string table = LowerCase(names[0].get<std::string>());
-      const auto meant = std::find_if(carriers.begin(), carriers.end(), [&](const Carrier& c) { return LowerCase(c.alias) == table; });
+      const auto meant =
+          std::find_if(carriers.begin(), carriers.end(), [&](const Carrier& c) { return LowerCase(c.alias) == table; });
       if (meant == carriers.end()) return Ok();
       text = seq ? meant->seq : meant->known_at;
     }
@@ -527,7 +540,8 @@ class LakeRewriter {
   std::string ClockValue(const Json& tree) const {
     std::string name;
     if (IsClass(tree, "FUNCTION") && tree["children"].empty()) name = TreeText(tree, "function_name");
-    if (IsClass(tree, "COLUMN_REF") && tree["column_names"].size() == 1) name = LowerCase(tree["column_names"][0].get<std::string>());
+    if (IsClass(tree, "COLUMN_REF") && tree["column_names"].size() == 1)
+      name = LowerCase(tree["column_names"][0].get<std::string>());
     const std::string date = now_.substr(0, 10);
     const std::string time = now_.substr(11);
     if (name == "now" || name == "current_timestamp" || name == "get_current_timestamp" || name == "transaction_timestamp") {
@@ -558,7 +572,8 @@ class LakeRewriter {
       return true;
     }
     if (!IsAgeOfNow(*tree)) return false;
-    TIDEMILL_ASSIGN_OR_RETURN(const Json today, ParseNode(session_, fmt::format("SELECT TIMESTAMP '{} 00:00:00'", now_.substr(0, 10))));
+    TIDEMILL_ASSIGN_OR_RETURN(const Json today,
+                              ParseNode(session_, fmt::format("SELECT TIMESTAMP '{} 00:00:00'", now_.substr(0, 10))));
     (*tree)["children"].insert((*tree)["children"].begin(), today["select_list"][0]);
     return false;
   }

@@ -20,8 +20,10 @@ class LakeRewriteTest : public testing::Test {
     ASSERT_TRUE(session.ok());
     session_ = std::move(session).value();
     Run("CREATE SCHEMA lake; CREATE SCHEMA plain");
-    MakeTable("a", "i % 4 AS k, CASE WHEN i % 5 = 0 THEN NULL ELSE i % 7 END AS x, 'n' || (i % 3) AS name, [i, i + 1] AS l, "
-                   "TIMESTAMP '2020-01-01' + to_hours((i * 7 % 24)::INT) AS t", 40, 100);
+    MakeTable("a",
+              "i % 4 AS k, CASE WHEN i % 5 = 0 THEN NULL ELSE i % 7 END AS x, 'n' || (i % 3) AS name, [i, i + 1] AS l, "
+              "TIMESTAMP '2020-01-01' + to_hours((i * 7 % 24)::INT) AS t",
+              40, 100);
     MakeTable("b", "i % 5 AS k, i * 10 % 11 AS y, TIMESTAMP '2020-01-01' + to_hours((i * 5 % 24)::INT) AS t", 15, 1000);
     MakeTable("c", "i AS k, i % 2 = 0 AS flag", 3, 2000);
   }
@@ -36,7 +38,8 @@ class LakeRewriteTest : public testing::Test {
     const std::string all = "SELECT " + columns + ", " + std::to_string(first_seq) + " + i AS _seq, TIMESTAMP '2020-01-01' + " +
                             "to_days((i % 9)::INT) AS _known_at FROM range(" + std::to_string(rows) + ") r(i)";
     Run("CREATE TABLE lake." + name + " AS " + all);
-    Run("CREATE TABLE plain." + name + " AS SELECT * EXCLUDE (_seq, _known_at) FROM (" + all + ") WHERE _known_at <= TIMESTAMP '2020-01-07'");
+    Run("CREATE TABLE plain." + name + " AS SELECT * EXCLUDE (_seq, _known_at) FROM (" + all +
+        ") WHERE _known_at <= TIMESTAMP '2020-01-07'");
   }
 
   Result<std::string> Rewrite(std::string_view sql) {
@@ -207,15 +210,15 @@ TEST_F(LakeRewriteTest, CarriesWhereRowsCameFrom) {
       {"SELECT x, y FROM a JOIN b ON a.k = b.k",
        "SELECT x, y, a._seq, greatest(a._known_at, b._known_at) FROM " + a + " a JOIN " + b + " b ON a.k = b.k"},
       {"SELECT x, y FROM a LEFT JOIN b ON a.x = b.y",
-       "SELECT x, y, a._seq, CASE WHEN b._known_at > a._known_at THEN b._known_at ELSE a._known_at END FROM " + a + " a LEFT JOIN " + b +
-           " b ON a.x = b.y"},
+       "SELECT x, y, a._seq, CASE WHEN b._known_at > a._known_at THEN b._known_at ELSE a._known_at END FROM " + a +
+           " a LEFT JOIN " + b + " b ON a.x = b.y"},
       {"SELECT x, y FROM a FULL JOIN b ON a.x = b.y",
-       "SELECT x, y, coalesce(a._seq, b._seq), greatest(a._known_at, b._known_at) FROM " + a + " a FULL JOIN " + b + " b ON a.x = b.y"},
+       "SELECT x, y, coalesce(a._seq, b._seq), greatest(a._known_at, b._known_at) FROM " + a + " a FULL JOIN " + b +
+           " b ON a.x = b.y"},
       {"SELECT k, max(x) FROM a GROUP BY k", "SELECT k, max(x), min(_seq), max(_known_at) FROM " + a + " GROUP BY k"},
       {"SELECT DISTINCT k FROM a", "SELECT k, min(_seq), max(_known_at) FROM " + a + " GROUP BY k"},
-      {"SELECT k FROM a UNION SELECT k FROM b",
-       "SELECT k, min(_seq), max(_known_at) FROM (SELECT k, _seq, _known_at FROM " + a + " UNION ALL SELECT k, _seq, _known_at FROM " + b +
-           ") GROUP BY k"},
+      {"SELECT k FROM a UNION SELECT k FROM b", "SELECT k, min(_seq), max(_known_at) FROM (SELECT k, _seq, _known_at FROM " + a +
+                                                    " UNION ALL SELECT k, _seq, _known_at FROM " + b + ") GROUP BY k"},
       {"SELECT k FROM a UNION ALL SELECT k FROM b",
        "SELECT k, _seq, _known_at FROM " + a + " UNION ALL SELECT k, _seq, _known_at FROM " + b},
       {"WITH s AS (SELECT k, min(y) AS y FROM b GROUP BY k) SELECT x, y FROM s JOIN a USING (k)",
@@ -242,21 +245,26 @@ TEST_F(LakeRewriteTest, CarriesWhereRowsCameFrom) {
 }
 
 TEST_F(LakeRewriteTest, TheClockIsTheProjectsAndColumnsKeepTheirNames) {
-  const auto statement = ParseSelect(*session_,
-                                     "SELECT now(), current_timestamp AS a, today(), current_date, localtimestamp, get_current_time(), "
-                                     "localtime, date_diff('day', t, now()) AS days, age(t) AS old FROM a WHERE t < NOW() AND k IN "
-                                     "(SELECT day(today()) FROM c)",
-                                     "t.sql");
+  const auto statement =
+      ParseSelect(*session_,
+                  "SELECT now(), current_timestamp AS a, today(), current_date, localtimestamp, get_current_time(), "
+                  "localtime, date_diff('day', t, now()) AS days, age(t) AS old FROM a WHERE t < NOW() AND k IN "
+                  "(SELECT day(today()) FROM c)",
+                  "t.sql");
   ASSERT_TRUE(statement.ok()) << statement.error().Format();
   const auto rewritten = RewriteForLake(*session_, *statement, *ParseTimestamp("2020-01-02T03:04:05.25Z"));
   ASSERT_TRUE(rewritten.ok()) << rewritten.error().Format();
   const auto result = QueryIn("lake", *rewritten);
   ASSERT_TRUE(result.ok()) << *rewritten << result.error().Format();
   ASSERT_GT(result->rows(), 0U);
-  const std::pair<std::string_view, std::string_view> expected[] = {
-      {"now()", "2020-01-02T03:04:05.250Z"}, {"a", "2020-01-02T03:04:05.250Z"}, {"today()", "2020-01-02"},
-      {"current_date", "2020-01-02"},        {"localtimestamp", "2020-01-02T03:04:05.250Z"}, {"get_current_time()", "03:04:05.25+00"},
-      {"localtime", "03:04:05.25"},          {"days", "1"}};
+  const std::pair<std::string_view, std::string_view> expected[] = {{"now()", "2020-01-02T03:04:05.250Z"},
+                                                                    {"a", "2020-01-02T03:04:05.250Z"},
+                                                                    {"today()", "2020-01-02"},
+                                                                    {"current_date", "2020-01-02"},
+                                                                    {"localtimestamp", "2020-01-02T03:04:05.250Z"},
+                                                                    {"get_current_time()", "03:04:05.25+00"},
+                                                                    {"localtime", "03:04:05.25"},
+                                                                    {"days", "1"}};
   for (size_t i = 0; i < std::size(expected); ++i) {
     EXPECT_EQ(result->columns[i].name, expected[i].first);
     EXPECT_EQ(FormatValue(result->columns[i].At(0)), expected[i].second);

@@ -57,10 +57,11 @@ class StatementReader {
       return TreeError("sql_volatile", "a sample differs at each run", tree, "keep a stable share with WHERE hash(key) % 10 = 0");
     }
     if (type == "TABLE_FUNCTION" && !IsComputingTableFunction(TreeText(tree["function"], "function_name"))) {
-      return TreeError("sql_unsupported", fmt::format("{}() can't be read here", TreeText(tree["function"], "function_name")), tree,
-                       "files come in through a source: describe it in sources/ and read it by its name");
+      return TreeError("sql_unsupported", fmt::format("{}() can't be read here", TreeText(tree["function"], "function_name")),
+                       tree, "files come in through a source: describe it in sources/ and read it by its name");
     }
-    if (type == "SHOW_REF") return TreeError("sql_unsupported", "SHOW, DESCRIBE and SUMMARIZE can't be used here", tree, "write a SELECT");
+    if (type == "SHOW_REF")
+      return TreeError("sql_unsupported", "SHOW, DESCRIBE and SUMMARIZE can't be used here", tree, "write a SELECT");
     if (type == "VALUE_PARAMETER") return TreeError("sql_unsupported", "a statement here has no parameters", tree, "");
     return Ok();
   }
@@ -90,7 +91,8 @@ Place PlaceAt(size_t offset, size_t length, std::string_view sql, const std::str
 Result<SelectStatement> ParseUnplaced(Session& session, std::string_view sql, const std::string& file, int first_line) {
   TIDEMILL_ASSIGN_OR_RETURN(Json statements, ParseStatements(session, sql));
   if (statements.empty()) return UserError("sql_syntax", "there is no statement here", "write a SELECT");
-  if (statements.size() > 1) return TreeError("sql_unsupported", "one SELECT is expected, here begins another", statements[1], "remove it");
+  if (statements.size() > 1)
+    return TreeError("sql_unsupported", "one SELECT is expected, here begins another", statements[1], "remove it");
   SelectStatement statement;
   statement.tree = std::move(statements[0]["node"]);
   StatementReader reader;
@@ -118,7 +120,8 @@ bool IsOneExpression(const Json& node) {
 Result<Json> ParseExpressionUnplaced(Session& session, std::string_view expression) {
   TIDEMILL_ASSIGN_OR_RETURN(Json statements, ParseStatements(session, fmt::format("{}{}", kExpressionPrefix, expression)));
   if (statements.size() != 1 || !IsOneExpression(statements[0]["node"])) {
-    return UserError("sql_syntax", fmt::format("'{}' is not one expression", expression), "write one expression without AS, FROM or commas outside of parentheses");
+    return UserError("sql_syntax", fmt::format("'{}' is not one expression", expression),
+                     "write one expression without AS, FROM or commas outside of parentheses");
   }
   StatementReader reader;
   TIDEMILL_RETURN_IF_ERROR(reader.Read(statements[0]["node"]));

@@ -104,7 +104,8 @@ TEST_F(StatementTest, CanonicalTextIgnoresLayoutOnly) {
   for (const std::string_view other :
        {"SELECT x, avg(y) AS n FROM a WHERE z > 1 GROUP BY x", "SELECT x, avg(y) AS m FROM b WHERE z > 1 GROUP BY x",
         "SELECT x, avg(y) AS m FROM a WHERE z > 2 GROUP BY x", "SELECT x, avg(y) AS m FROM a WHERE z > 1.0 GROUP BY x",
-        "SELECT x, avg(y) AS m FROM a WHERE z > '1' GROUP BY x", "SELECT x, avg(DISTINCT y) AS m FROM a WHERE z > 1 GROUP BY x"}) {
+        "SELECT x, avg(y) AS m FROM a WHERE z > '1' GROUP BY x",
+        "SELECT x, avg(DISTINCT y) AS m FROM a WHERE z > 1 GROUP BY x"}) {
     EXPECT_NE(text, canonical(other)) << other;
   }
 }
@@ -114,7 +115,8 @@ TEST_F(StatementTest, RenderedTextHasTheSameTree) {
        {"SELECT 'it''s' AS \"a\"\"b\", x::DECIMAL(10, 2), 1e300, 0.1, -5, 170141183460469231731687303715884105727, NULL FROM a",
         "WITH c(y) AS (SELECT x FROM a) SELECT s.* FROM c AS s(z) UNION ALL BY NAME SELECT 1 AS z ORDER BY z LIMIT 3",
         "SELECT sum(x) FILTER (WHERE y) OVER (PARTITION BY k ORDER BY z DESC NULLS LAST) FROM a QUALIFY true",
-        "SELECT CASE WHEN x IS DISTINCT FROM y THEN 'é\n\t' END, x[1], try_cast(x AS INT), x NOT IN (1, 2) FROM a LEFT JOIN b USING (k)"}) {
+        "SELECT CASE WHEN x IS DISTINCT FROM y THEN 'é\n\t' END, x[1], try_cast(x AS INT), x NOT IN (1, 2) FROM a LEFT JOIN b "
+        "USING (k)"}) {
     SCOPED_TRACE(sql);
     const auto once = ParseSelect(*session_, sql, "t.sql");
     ASSERT_TRUE(once.ok()) << once.error().Format();
@@ -139,9 +141,9 @@ TEST_F(StatementTest, ParsesOneExpression) {
     int column;
   };
   const Case cases[] = {
-      {"a + ", "sql_syntax", 21},      {"a b c", "sql_syntax", 25},     {"a, b", "sql_syntax", 21},
-      {"a FROM t", "sql_syntax", 21},  {"a AS b", "sql_syntax", 21},    {"1; SELECT 2", "sql_syntax", 21},
-      {"", "sql_syntax", 21},          {"x + random()", "sql_volatile", 25},
+      {"a + ", "sql_syntax", 21},     {"a b c", "sql_syntax", 25},          {"a, b", "sql_syntax", 21},
+      {"a FROM t", "sql_syntax", 21}, {"a AS b", "sql_syntax", 21},         {"1; SELECT 2", "sql_syntax", 21},
+      {"", "sql_syntax", 21},         {"x + random()", "sql_volatile", 25},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.text);
@@ -156,17 +158,19 @@ TEST_F(StatementTest, ParsesOneExpression) {
 }
 
 TEST_F(StatementTest, KnowsDuckDbsAggregatesAndVolatileFunctions) {
-  for (const std::string& name : Names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate' EXCEPT "
-                                       "SELECT unnest(['row_number', 'rank', 'rank_dense', 'dense_rank', 'percent_rank', 'cume_dist', "
-                                       "'ntile', 'lead', 'lag', 'first_value', 'last_value', 'nth_value', 'fill'])")) {
+  for (const std::string& name :
+       Names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate' EXCEPT "
+             "SELECT unnest(['row_number', 'rank', 'rank_dense', 'dense_rank', 'percent_rank', 'cume_dist', "
+             "'ntile', 'lead', 'lag', 'first_value', 'last_value', 'nth_value', 'fill'])")) {
     EXPECT_TRUE(IsAggregateFunction(name)) << name;
   }
   for (const std::string& name : Names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE' "
                                        "AND function_name <> 'error'")) {
     EXPECT_TRUE(IsVolatileFunction(name)) << name;
   }
-  for (const std::string& name : Names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', "
-                                       "'table') EXCEPT SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'")) {
+  for (const std::string& name :
+       Names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', "
+             "'table') EXCEPT SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'")) {
     EXPECT_FALSE(IsAggregateFunction(name)) << name;
   }
   EXPECT_FALSE(IsAggregateFunction(""));

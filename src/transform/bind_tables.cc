@@ -30,7 +30,8 @@ const Json* FindNotAppendable(const Json& tree) {
   if (tree.is_object()) {
     const std::string type = tree.contains("type") && tree["type"].is_string() ? tree["type"].get<std::string>() : "";
     const bool distinct = type == "DISTINCT_MODIFIER" || (type == "SET_OPERATION_NODE" && !tree.value("setop_all", false));
-    const bool grouped = type == "SELECT_NODE" && (!tree["group_sets"].empty() || tree["aggregate_handling"] == "FORCE_AGGREGATES");
+    const bool grouped =
+        type == "SELECT_NODE" && (!tree["group_sets"].empty() || tree["aggregate_handling"] == "FORCE_AGGREGATES");
     const bool aggregates = tree.contains("function_name") && tree["class"] == "FUNCTION" &&
                             IsAggregateFunction(tree["function_name"].get<std::string>());
     if (distinct || grouped || aggregates || type == "LIMIT_MODIFIER" || type == "LIMIT_PERCENT_MODIFIER") return &tree;
@@ -60,9 +61,10 @@ class EmptyTables {
 
   Status AddRowIdentity() {
     for (const std::string& name : names_) {
-      TIDEMILL_RETURN_IF_ERROR(session_.Execute(fmt::format("ALTER TABLE temp.{0} ADD COLUMN _seq BIGINT; ALTER TABLE temp.{0} ADD COLUMN "
-                                                            "_known_at TIMESTAMP",
-                                                            QuoteIdentifier(name))));
+      TIDEMILL_RETURN_IF_ERROR(
+          session_.Execute(fmt::format("ALTER TABLE temp.{0} ADD COLUMN _seq BIGINT; ALTER TABLE temp.{0} ADD COLUMN "
+                                       "_known_at TIMESTAMP",
+                                       QuoteIdentifier(name))));
     }
     return Ok();
   }
@@ -104,7 +106,8 @@ class TableBinder {
 
  private:
   bool InputsBound(const AssetNode& node) const {
-    return std::all_of(node.inputs.begin(), node.inputs.end(), [this](const std::string& input) { return fields_.contains(input); });
+    return std::all_of(node.inputs.begin(), node.inputs.end(),
+                       [this](const std::string& input) { return fields_.contains(input); });
   }
 
   /// Over tables as users see them, so that DuckDB's offsets are those of the file.
@@ -125,25 +128,30 @@ class TableBinder {
       TIDEMILL_RETURN_IF_ERROR(CheckColumn(table, property, column, fields));
       const Type type = FindField(fields, column)->type;
       if (type == Type::kTimestamp || type == Type::kDate) continue;
-      return UserErrorAt("wrong_type", fmt::format("'{}' of table '{}' is column '{}', which is a {}, not a time", property, table.name,
-                                                   column, TypeName(type)),
+      return UserErrorAt("wrong_type",
+                         fmt::format("'{}' of table '{}' is column '{}', which is a {}, not a time", property, table.name, column,
+                                     TypeName(type)),
                          table.place, fmt::format("cast it in {}: {}::TIMESTAMP AS {}", table.sql_file, column, column));
     }
     return Ok();
   }
 
-  static Status CheckColumn(const TableAsset& table, std::string_view property, const std::string& column, const std::vector<Field>& fields) {
+  static Status CheckColumn(const TableAsset& table, std::string_view property, const std::string& column,
+                            const std::vector<Field>& fields) {
     if (FindField(fields, column) != nullptr) return Ok();
-    return UserErrorAt("unknown_column", fmt::format("'{}' of table '{}' names the column '{}', which its SQL doesn't give", property,
-                                                     table.name, column),
-                       table.place, SuggestionHint(column, NamesOf(fields)));
+    return UserErrorAt(
+        "unknown_column",
+        fmt::format("'{}' of table '{}' names the column '{}', which its SQL doesn't give", property, table.name, column),
+        table.place, SuggestionHint(column, NamesOf(fields)));
   }
 
   static Status CheckAppendable(const TableAsset& table) {
     const Json* part = FindNotAppendable(table.tree);
     if (part == nullptr) return Ok();
-    return InTableFile(UserError("append_unsupported", fmt::format("table '{}' can't be appended to: with aggregates, DISTINCT or LIMIT its "
-                                                                   "old rows change when new ones arrive", table.name),
+    return InTableFile(UserError("append_unsupported",
+                                 fmt::format("table '{}' can't be appended to: with aggregates, DISTINCT or LIMIT its "
+                                             "old rows change when new ones arrive",
+                                             table.name),
                                  "remove 'update: append': the table is then computed anew when its inputs change"),
                        table);
   }
@@ -154,9 +162,10 @@ class TableBinder {
     if (!carried.ok()) return InTableFile(std::move(carried).error(), table);
     carried->resize(carried->size() - 2);  // without _seq and _known_at
     if (*carried == fields) return Ok();
-    return InTableFile(UserError("sql_unsupported", fmt::format("table '{}' would get other columns in the lake than its SQL gives", table.name),
-                                 "name its columns one by one"),
-                       table);
+    return InTableFile(
+        UserError("sql_unsupported", fmt::format("table '{}' would get other columns in the lake than its SQL gives", table.name),
+                  "name its columns one by one"),
+        table);
   }
 
   const Project& project_;

@@ -63,8 +63,10 @@ class TableUpdateRun {
   Status LookAtInputs(Session& session) {
     seq_until_ = 0;
     for (const std::string& input : table_.inputs) {
-      TIDEMILL_ASSIGN_OR_RETURN(const Columns seen, session.Query(fmt::format(
-          "SELECT max(_seq), min(_known_at) FILTER (WHERE _known_at > {}) FROM lake.main.{}", SqlTime(now_), QuoteIdentifier(input))));
+      TIDEMILL_ASSIGN_OR_RETURN(
+          const Columns seen,
+          session.Query(fmt::format("SELECT max(_seq), min(_known_at) FILTER (WHERE _known_at > {}) FROM lake.main.{}",
+                                    SqlTime(now_), QuoteIdentifier(input))));
       if (!seen.columns[0].IsNull(0)) seq_until_ = std::max(seq_until_, seen.columns[0].ints[0]);
       if (!IsHistory(project_, input)) MayBecomeKnown(seen.columns[1].At(0));
     }
@@ -76,8 +78,10 @@ class TableUpdateRun {
     const bool reads_history = std::any_of(table_.inputs.begin(), table_.inputs.end(),
                                            [this](const std::string& input) { return IsHistory(project_, input); });
     if (table_.known_at.empty() && !reads_history) return Ok();
-    TIDEMILL_ASSIGN_OR_RETURN(const Columns waiting, session.Query(fmt::format(
-        "SELECT min({0}) FILTER (WHERE {0} > {1}), count(*) FILTER (WHERE {0} IS NULL) FROM {2}", select.known_at, SqlTime(now_), select.rows)));
+    TIDEMILL_ASSIGN_OR_RETURN(
+        const Columns waiting,
+        session.Query(fmt::format("SELECT min({0}) FILTER (WHERE {0} > {1}), count(*) FILTER (WHERE {0} IS NULL) FROM {2}",
+                                  select.known_at, SqlTime(now_), select.rows)));
     MayBecomeKnown(waiting.columns[0].At(0));
     report_.rows_never_known = waiting.columns[1].ints[0];
     return Ok();
@@ -106,7 +110,8 @@ Result<AppendPosition> FurthestPosition(Lake& lake, const std::string& table, Ap
 }
 
 /// Where to append from; nullopt: compute anew.
-Result<std::optional<AppendPosition>> AppendFrom(Lake& lake, const TableAsset& table, Timestamp now, const AppendPosition* position) {
+Result<std::optional<AppendPosition>> AppendFrom(Lake& lake, const TableAsset& table, Timestamp now,
+                                                 const AppendPosition* position) {
   if (position == nullptr || position->seq_until < 0) return std::optional<AppendPosition>();
   TIDEMILL_ASSIGN_OR_RETURN(const bool exists, lake.HasTable(table.name));
   if (!exists) return std::optional<AppendPosition>();

@@ -12,8 +12,8 @@
 namespace tidemill {
 
 struct TransformReport {
-  int64_t rows = 0;           ///< in the table now
-  int64_t rows_added = 0;     ///< written by this update
+  int64_t rows = 0;              ///< in the table now
+  int64_t rows_added = 0;        ///< written by this update
   int64_t rows_never_known = 0;  ///< left out: their declared known_at is null
   int64_t snapshot = 0;
   std::optional<Timestamp> next_known_at;  ///< the earliest row that is not known yet at `now`
@@ -21,8 +21,8 @@ struct TransformReport {
 
 /// What the last update saw, kept by the caller between updates of an appending table.
 struct AppendPosition {
-  Timestamp known_until;  ///< rows known up to here are in the table
-  int64_t seq_until = -1; ///< rows with a higher `_seq` came in later; -1: nothing is in the table
+  Timestamp known_until;   ///< rows known up to here are in the table
+  int64_t seq_until = -1;  ///< rows with a higher `_seq` came in later; -1: nothing is in the table
 };
 
 /// Brings a table up to the project clock `now` in one commit: rows with `_known_at` <= now, in the order of `_seq`.
@@ -42,7 +42,8 @@ Result<std::string> TableQuery(const Project& project, const TableAsset& table, 
 /// Binds every table of a project in order over empty tables: types of all columns (without `_seq` and `_known_at`), or errors
 /// with file, line, column, hint, all of one pass in Error::others. `source_fields` gives the columns of the sources; tables
 /// that read a source missing there are left out.
-Result<std::map<std::string, std::vector<Field>>> BindTables(const Project& project, const std::map<std::string, std::vector<Field>>& source_fields,
+Result<std::map<std::string, std::vector<Field>>> BindTables(const Project& project,
+                                                             const std::map<std::string, std::vector<Field>>& source_fields,
                                                              Session& session);
 
 }  // namespace tidemill

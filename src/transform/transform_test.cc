@@ -63,8 +63,9 @@ class TransformTest : public testing::Test {
   void WriteEvents(const std::vector<Event>& events) {
     std::string values;
     for (const Event& event : events) {
-      values += (values.empty() ? "" : ", ") + std::string("('k") + std::to_string(event.seq % 2) + "', " + std::to_string(event.seq * 10) +
-                ", " + Hour(event.moment) + ", " + std::to_string(event.seq) + ", " + Hour(event.known) + ")";
+      values += (values.empty() ? "" : ", ") + std::string("('k") + std::to_string(event.seq % 2) + "', " +
+                std::to_string(event.seq * 10) + ", " + Hour(event.moment) + ", " + std::to_string(event.seq) + ", " +
+                Hour(event.known) + ")";
     }
     if (!events.empty()) Write("INSERT INTO events VALUES " + values);
   }
@@ -132,8 +133,10 @@ TEST_F(TransformTest, ADeclaredKnownTimeDecidesAndNullIsNeverKnown) {
 
 TEST_F(TransformTest, AnExportOfHistoryIsReadWhole) {
   AddSource("history", true);
-  Write("CREATE TABLE history AS SELECT i AS v, TIMESTAMP '2020-01-01' + to_hours(i::INT) AS moment, i AS _seq, TIMESTAMP '2030-01-01' AS "
-        "_known_at FROM range(1, 6) t(i)");
+  Write(
+      "CREATE TABLE history AS SELECT i AS v, TIMESTAMP '2020-01-01' + to_hours(i::INT) AS moment, i AS _seq, TIMESTAMP "
+      "'2030-01-01' AS "
+      "_known_at FROM range(1, 6) t(i)");
   AddTable("moments", "SELECT * FROM history").known_at = "moment";
   const TransformReport report = Update("moments", 3);
   EXPECT_EQ(report.rows, 3);
@@ -153,11 +156,11 @@ TEST_F(TransformTest, AppendingTellsTheSameAsReplacing) {
   };
   const Step steps[] = {
       {{{1, 1, 1}, {2, 2, 2}, {3, 9, 9}}, 2, 2},
-      {{}, 2, 0},                                // nothing new
-      {{{4, 1, 1}}, 3, 1},                       // late: known before the last update, arrived after it
-      {{{5, 4, 4}, {6, 20, 20}}, 10, 2},         // 5, and 3 whose time has come
-      {{{7, 10, 10}}, 10, 1},                    // arrived at the very time of the last update
-      {{}, 25, 1},                               // 6
+      {{}, 2, 0},                         // nothing new
+      {{{4, 1, 1}}, 3, 1},                // late: known before the last update, arrived after it
+      {{{5, 4, 4}, {6, 20, 20}}, 10, 2},  // 5, and 3 whose time has come
+      {{{7, 10, 10}}, 10, 1},             // arrived at the very time of the last update
+      {{}, 25, 1},                        // 6
   };
   AppendPosition position;
   for (const Step& step : steps) {
@@ -165,7 +168,8 @@ TEST_F(TransformTest, AppendingTellsTheSameAsReplacing) {
     const TransformReport report = Update("appended", step.now, &position);
     EXPECT_EQ(report.rows_added, step.added) << step.now;
     Update("all_of_it", step.now);
-    EXPECT_EQ(Rows("SELECT v, moment, _seq, _known_at FROM appended ORDER BY _seq"), Rows("SELECT v, moment, _seq, _known_at FROM all_of_it"));
+    EXPECT_EQ(Rows("SELECT v, moment, _seq, _known_at FROM appended ORDER BY _seq"),
+              Rows("SELECT v, moment, _seq, _known_at FROM all_of_it"));
     EXPECT_EQ(position.known_until, At(step.now));
   }
   EXPECT_EQ(position.seq_until, 7);
@@ -188,8 +192,9 @@ TEST_F(TransformTest, AppendsNothingTwiceWhenThePositionWasLost) {
 
 TEST_F(TransformTest, StoresOnlyTheTypesOfTheLake) {
   WriteEvents({{1, 1, 1}});
-  AddTable("typed", "SELECT sum(v) AS total, avg(v)::DECIMAL(9, 3) AS mean, count(*)::INT AS n, max(moment)::TIMESTAMPTZ AS zoned, "
-                    "max(moment)::DATE AS day, list(v) AS l, bool_or(v > 0) AS any, 1.5::FLOAT AS f, now() AS asked FROM events");
+  AddTable("typed",
+           "SELECT sum(v) AS total, avg(v)::DECIMAL(9, 3) AS mean, count(*)::INT AS n, max(moment)::TIMESTAMPTZ AS zoned, "
+           "max(moment)::DATE AS day, list(v) AS l, bool_or(v > 0) AS any, 1.5::FLOAT AS f, now() AS asked FROM events");
   Update("typed", 1);
   EXPECT_EQ(Rows("SELECT data_type FROM information_schema.columns WHERE table_name = 'typed' ORDER BY ordinal_position"),
             "BIGINT DOUBLE BIGINT TIMESTAMP DATE VARCHAR BOOLEAN DOUBLE TIMESTAMP BIGINT TIMESTAMP");
@@ -276,7 +281,8 @@ TEST_F(BindTablesTest, PlacesErrors) {
       {"SELECT k, v FROM events", "", "", "v", kReplace, "wrong_type", yaml_file, 1, 1, "v::TIMESTAMP AS v"},
       {"SELECT k, v AS k FROM events", "", "", "", kReplace, "duplicate_column", sql_file, 0, 0, "AS"},
       {"SELECT v AS _seq FROM events", "", "", "", kReplace, "reserved_name", sql_file, 1, 8, "AS"},
-      {"SELECT v FROM events\nINTERSECT\nSELECT v + 1 FROM events", "", "", "", kReplace, "sql_unsupported", sql_file, 1, 8, "joins"},
+      {"SELECT v FROM events\nINTERSECT\nSELECT v + 1 FROM events", "", "", "", kReplace, "sql_unsupported", sql_file, 1, 8,
+       "joins"},
       {"SELECT DISTINCT k FROM events", "", "", "", kAppend, "append_unsupported", sql_file, 0, 0, "append"},
       {"SELECT max(v) AS m FROM events", "", "", "", kAppend, "append_unsupported", sql_file, 0, 0, "append"},
   };
