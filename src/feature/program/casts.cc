@@ -38,7 +38,7 @@ Datum NumberToInteger(const Datum& a) {
 Datum NumberToBool(const Datum& a) { return Datum::Bool(a.number != 0); }
 Datum NumberToText(const Datum& a, TextPool& texts) {
   std::string& text = texts.Add();
-  fmt::format_to(std::back_inserter(text), "{}", a.number == 0 ? 0.0 : a.number);
+  fmt::format_to(std::back_inserter(text), "{}", a.number);
   if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
   return Datum::Text(text);
 }
@@ -97,6 +97,7 @@ Datum TextToDate(const Datum& a) {
 Datum TimestampToText(const Datum& a, TextPool& texts) {
   std::string& text = texts.Add();
   text = FormatSqlTimestamp({a.integer});
+  if (text.find('.') != std::string::npos) text.erase(text.find_last_not_of('0') + 1);
   return Datum::Text(text);
 }
 Datum DateToText(const Datum& a, TextPool& texts) {

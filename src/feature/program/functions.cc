@@ -85,13 +85,6 @@ Datum Extreme(const Node& node, Evaluation& evaluation) {
   return best;
 }
 
-Datum NullIf(const Node& node, Evaluation& evaluation) {
-  const Datum a = Evaluate(node.arguments[0], evaluation);
-  if (a.null) return a;
-  const Datum b = Evaluate(node.arguments[1], evaluation);
-  return !b.null && CompareArguments(node, a, b) == 0 ? Datum::Null() : a;
-}
-
 Datum In(const Node& node, Evaluation& evaluation) {
   const Datum value = Evaluate(node.arguments[0], evaluation);
   if (value.null) return value;
@@ -132,7 +125,6 @@ const std::vector<Variadic>& VariadicFunctions() {
                                                    {"coalesce", 1, kAny, {}, {}, Coalesce},
                                                    {"least", 1, kAny, {}, {}, Extreme<false>},
                                                    {"greatest", 1, kAny, {}, {}, Extreme<true>},
-                                                   {"nullif", 2, 2, {}, {}, NullIf},
                                                    {"in", 2, kAny, {}, Type::kBool, In},
                                                    {"is_null", 1, 1, {}, Type::kBool, IsNull},
                                                    {"is_not_null", 1, 1, {}, Type::kBool, IsNotNull},

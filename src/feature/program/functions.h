@@ -47,13 +47,16 @@ struct ScalarFunction {
 const std::vector<ScalarFunction>& ScalarFunctions();
 
 /// The function for exactly these types, or an error. Beyond ScalarFunctions(), for arguments of one type T:
-/// comparisons (=, <>, <, <=, >, >=, is_distinct, is_not_distinct) -> boolean; coalesce, least, greatest (any number), nullif -> T;
+/// comparisons (=, <>, <, <=, >, >=, is_distinct, is_not_distinct) -> boolean; coalesce, least, greatest (any number) -> T;
 /// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat over any number of texts.
 /// `cast` converts to `result` (the other functions ignore it).
 Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<const Type> arguments, Type result);
 
 /// Whether a value of one type can be cast to the other.
 bool CanCast(Type from, Type to);
+
+/// Units of date_trunc and date_diff: "year" ... "second".
+std::vector<std::string> TimeUnits();
 
 /// Canonical names of all functions, for messages.
 std::vector<std::string> FunctionNames();

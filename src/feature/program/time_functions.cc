@@ -47,11 +47,13 @@ Datum PartOfTimestamp(const Datum& a) {
 Datum EpochSeconds(const Datum& a) { return Datum::Number(static_cast<double>(a.integer) / static_cast<double>(kMicrosPerSecond)); }
 Datum EpochMillis(const Datum& a) { return Datum::Integer(a.integer / 1000); }
 
-/// Units of date_trunc and date_diff. `index` numbers the unit that an instant lies in, `start` is the beginning of a unit.
+/// Units of date_trunc and date_diff. `index` numbers the unit that an instant lies in, `truncate` is the beginning of it.
+/// Differences of indices are divided by `divisor`: weeks are seven days from wherever they begin, as in DuckDB.
 struct Unit {
   std::string_view name;
   int64_t (*index)(int64_t micros);
   int64_t (*truncate)(int64_t micros);
+  int64_t divisor = 1;
 };
 
 int64_t MonthIndex(int64_t micros) {
@@ -77,13 +79,11 @@ int64_t MonthStart(int64_t micros) {
   return DaysOf(civil.year, civil.month, 1) * kMicrosPerDay;
 }
 int64_t WeekStart(int64_t micros) { return MondayOf(DayOf(micros)) * kMicrosPerDay; }
-/// DuckDB counts weeks from the epoch, a Thursday, and cuts towards zero.
-int64_t WeekIndex(int64_t micros) { return DayOf(micros) / 7; }
 
 constexpr std::array<Unit, 8> kUnits = {{{"year", Year, YearStart},
                                          {"quarter", QuarterIndex, QuarterStart},
                                          {"month", MonthIndex, MonthStart},
-                                         {"week", WeekIndex, WeekStart},
+                                         {"week", DayOf, WeekStart, 7},
                                          {"day", FixedIndex<kMicrosPerDay>, FixedStart<kMicrosPerDay>},
                                          {"hour", FixedIndex<kMicrosPerHour>, FixedStart<kMicrosPerHour>},
                                          {"minute", FixedIndex<kMicrosPerMinute>, FixedStart<kMicrosPerMinute>},
@@ -102,7 +102,7 @@ Datum Truncate(const Datum& name, const Datum& a) {
 }
 Datum Difference(const Datum& name, const Datum& a, const Datum& b) {
   const Unit* unit = FindUnit(name.text);
-  return unit == nullptr ? Datum::Null() : Datum::Integer(unit->index(b.integer) - unit->index(a.integer));
+  return unit == nullptr ? Datum::Null() : Datum::Integer((unit->index(b.integer) - unit->index(a.integer)) / unit->divisor);
 }
 
 Datum CheckedDate(int64_t days) { return days < -kDaysMax || days > kDaysMax ? Datum::Null() : Datum::Integer(days); }
@@ -157,3 +157,13 @@ const std::vector<ScalarFunction>& Time() {
 }
 
 }  // namespace tidemill::functions
+
+namespace tidemill {
+
+std::vector<std::string> TimeUnits() {
+  std::vector<std::string> names;
+  for (const functions::Unit& unit : functions::kUnits) names.emplace_back(unit.name);
+  return names;
+}
+
+}  // namespace tidemill

@@ -1,0 +1,370 @@
+#include "feature/compile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/text_distance.h"
+#include "feature/expression_compiler.h"
+#include "feature/program/compiled_program.h"
+#include "feature/program/evaluator.h"
+#include "sql/statement.h"
+
+namespace tidemill {
+namespace {
+
+std::string LowerCase(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+std::vector<std::string> NamesOf(const std::vector<Field>& fields) {
+  std::vector<std::string> names;
+  for (const Field& field : fields) names.push_back(field.name);
+  return names;
+}
+
+std::string FunctionName(const Json& tree) { return tree.value("function_name", ""); }
+
+/// The kernel's aggregate for a function of DuckDB, or "".
+std::string CanonicalAggregate(const std::string& name) {
+  static const std::map<std::string, std::string> kAliases = {
+      {"count_star", "count_rows"}, {"count_if", "count_rows"}, {"countif", "count_rows"}, {"mean", "avg"},       {"stddev", "stddev_samp"}, {"variance", "var_samp"},
+      {"any_value", "first"},       {"arbitrary", "first"},     {"argmin", "arg_min"},     {"min_by", "arg_min"}, {"argmax", "arg_max"},     {"max_by", "arg_max"}};
+  if (const auto alias = kAliases.find(name); alias != kAliases.end()) return alias->second;
+  const std::vector<std::string> names = AggregateNames();
+  const bool internal = name == "count_rows" || name == "count_distinct";
+  return !internal && std::find(names.begin(), names.end(), name) != names.end() ? name : "";
+}
+
+/// Aggregates of DuckDB that the kernel lacks: to tell them from misspelled functions.
+bool IsOtherAggregate(const std::string& name) {
+  static const std::vector<std::string> kNames = {"approx_count_distinct", "approx_quantile", "array_agg",    "bit_and",       "bit_or",   "bit_xor",  "corr",
+                                                  "covar_pop",             "covar_samp",      "entropy",      "favg",          "fsum",     "geomean",  "group_concat",
+                                                  "histogram",             "kurtosis",        "list",         "mad",           "mode",     "product",  "quantile",
+                                                  "quantile_disc",         "regr_slope",      "reservoir_quantile", "skewness", "string_agg", "sumkahan", "kahan_sum"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
+}
+
+/// The columns of a row. Only those that are used get into the program, in order of first use.
+class RowScope : public ExpressionScope {
+ public:
+  RowScope(const std::vector<Field>& fields, std::vector<Field>& used, std::string what, const ExpressionText& text)
+      : fields_(fields), used_(used), what_(std::move(what)), text_(text) {}
+
+  Result<TypedExpression> Column(const std::string& name, const Json& tree) override {
+    const auto field = std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return LowerCase(f.name) == LowerCase(name); });
+    if (field == fields_.end()) {
+      return UserErrorAt("unknown_column", fmt::format("{} has no column '{}'", what_, name), text_.PlaceOf(tree), SuggestionHint(name, NamesOf(fields_)));
+    }
+    const auto known = std::find(used_.begin(), used_.end(), *field);
+    Expression column;
+    column.kind = Expression::Kind::kColumn;
+    column.type = field->type;
+    column.column = static_cast<int>(known - used_.begin());
+    if (known == used_.end()) used_.push_back(*field);
+    return TypedExpression{std::move(column)};
+  }
+
+  std::optional<Result<TypedExpression>> Aggregate(const Json& tree) override {
+    const std::string name = FunctionName(tree);
+    if (CanonicalAggregate(name).empty() && !IsOtherAggregate(name)) return std::nullopt;
+    return UserErrorAt("unsupported_expression", fmt::format("'{}' is an aggregate: it can't be used on single rows", name), text_.PlaceOf(tree),
+                       "aggregates belong in a feature view, once and not inside each other");
+  }
+
+ private:
+  const std::vector<Field>& fields_;
+  std::vector<Field>& used_;
+  std::string what_;
+  const ExpressionText& text_;
+};
+
+/// Where outputs are written: aggregates over the table's rows, and features defined above.
+class AggregateScope : public ExpressionScope {
+ public:
+  AggregateScope(Program& program, const std::vector<Field>& fields, const std::string& table, const ExpressionText& text,
+                 std::optional<Duration> window)
+      : program_(program), fields_(fields), text_(text), window_(window), rows_(fields, program.columns, "table '" + table + "'", text) {}
+
+  Result<TypedExpression> Column(const std::string& name, const Json& tree) override {
+    std::vector<std::string> names;
+    for (const Output& output : program_.outputs) {
+      names.push_back(output.name);
+      const bool same_window = window_ && output.name == name + "_" + FormatDuration(*window_);
+      if (output.name == name || same_window) return Reference(output);
+    }
+    const std::vector<std::string> columns = NamesOf(fields_);
+    if (std::find(columns.begin(), columns.end(), name) != columns.end()) {
+      return UserErrorAt("column_outside_aggregate", fmt::format("column '{}' has many rows: an aggregate has to say which value is meant", name),
+                         text_.PlaceOf(tree), fmt::format("for instance last({}) or avg({})", name, name));
+    }
+    names.insert(names.end(), columns.begin(), columns.end());
+    return UserErrorAt("unknown_column", fmt::format("there is no feature above and no column named '{}'", name), text_.PlaceOf(tree),
+                       SuggestionHint(name, names));
+  }
+
+  std::optional<Result<TypedExpression>> Aggregate(const Json& tree) override {
+    const std::string written = FunctionName(tree);
+    const std::string name = CanonicalAggregate(written);
+    if (name.empty() && !IsOtherAggregate(written)) return std::nullopt;
+    if (name.empty()) {
+      return UserErrorAt("unknown_aggregate", fmt::format("the kernel has no aggregate '{}'", written), text_.PlaceOf(tree),
+                         SuggestionHint(written, AggregateNames()));
+    }
+    return Compile(tree, written, name);
+  }
+
+  std::vector<std::string> AggregateNames() const override {
+    std::vector<std::string> names = tidemill::AggregateNames();
+    std::erase(names, "count_rows");
+    std::erase(names, "count_distinct");
+    return names;
+  }
+
+ private:
+  static TypedExpression Reference(const Output& output) {
+    if (IsNull(output.default_value)) return TypedExpression{output.expression};
+    Expression value;
+    value.type = output.expression.type;
+    value.constant = output.default_value;
+    Expression call;
+    call.kind = Expression::Kind::kCall;
+    call.function = "coalesce";
+    call.type = value.type;
+    call.arguments = {output.expression, std::move(value)};
+    return TypedExpression{std::move(call)};
+  }
+
+  Result<TypedExpression> Compile(const Json& tree, const std::string& written, const std::string& name) {
+    ExpressionCompiler compiler(text_, rows_);
+    if (!tree["order_bys"].value("orders", Json::array()).empty()) {
+      return compiler.ErrorAt(tree, "unsupported_expression", "the order of rows is that of their event time", "leave out ORDER BY");
+    }
+    tidemill::Aggregate aggregate;
+    aggregate.function = name;
+    aggregate.window = window_;
+    std::vector<TypedExpression> arguments;
+    for (const Json& child : tree.value("children", Json::array())) {
+      TIDEMILL_ASSIGN_OR_RETURN(TypedExpression argument, compiler.Compile(child));
+      arguments.push_back(std::move(argument));
+    }
+    std::vector<Expression> conditions;
+    if (const Json filter = tree.value("filter", Json()); !filter.is_null()) {
+      TIDEMILL_ASSIGN_OR_RETURN(TypedExpression condition, compiler.Compile(filter));
+      conditions.push_back(std::move(condition.expression));
+    }
+    TIDEMILL_RETURN_IF_ERROR(Adapt(tree, written, compiler, aggregate, arguments, conditions));
+    TIDEMILL_RETURN_IF_ERROR(SetFilter(tree, compiler, aggregate, std::move(conditions)));
+    TIDEMILL_RETURN_IF_ERROR(SetArguments(tree, written, compiler, aggregate, std::move(arguments)));
+    return Add(std::move(aggregate));
+  }
+
+  /// What DuckDB writes as several functions is one aggregate here: count(DISTINCT x), count_if(x), any_value(x).
+  static Status Adapt(const Json& tree, const std::string& written, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate,
+                      std::vector<TypedExpression>& arguments, std::vector<Expression>& conditions) {
+    if (tree.value("distinct", false)) {
+      if (aggregate.function != "count") {
+        return compiler.ErrorAt(tree, "unsupported_expression", fmt::format("DISTINCT is for count, not for '{}'", written));
+      }
+      aggregate.function = "count_distinct";
+    }
+    if (written.starts_with("count") && aggregate.function == "count_rows" && arguments.size() == 1) {
+      conditions.push_back(std::move(arguments[0].expression));
+      arguments.clear();
+    }
+    if (written == "any_value" && arguments.size() == 1) {
+      Expression present;
+      present.kind = Expression::Kind::kCall;
+      present.function = "is_not_null";
+      present.type = Type::kBool;
+      present.arguments = {arguments[0].expression};
+      conditions.push_back(std::move(present));
+    }
+    return Ok();
+  }
+
+  static Status SetFilter(const Json& tree, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate, std::vector<Expression> conditions) {
+    for (const Expression& condition : conditions) {
+      if (condition.type != Type::kBool) return compiler.ErrorAt(tree, "argument_types", "a filter has to be a condition, true or false");
+    }
+    if (conditions.size() == 1) aggregate.filter = std::move(conditions[0]);
+    if (conditions.size() > 1) {
+      aggregate.filter.emplace();
+      aggregate.filter->kind = Expression::Kind::kCall;
+      aggregate.filter->function = "and";
+      aggregate.filter->type = Type::kBool;
+      aggregate.filter->arguments = std::move(conditions);
+    }
+    return Ok();
+  }
+
+  /// Brings the arguments to what the aggregate takes: integers to numbers where it wants numbers, conditions to 0 and 1 for sums.
+  static Status SetArguments(const Json& tree, const std::string& written, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate,
+                             std::vector<TypedExpression> arguments) {
+    Expression parameter;
+    const bool lag = aggregate.function == "lag";
+    const bool has_parameter = lag || aggregate.function == "quantile_cont";
+    if (lag && arguments.size() == 1) arguments.push_back({OneRow(), false, true});
+    if (has_parameter && arguments.size() == 2) {
+      const Type type = lag ? Type::kInt64 : Type::kDouble;
+      if (arguments[1].expression.kind != Expression::Kind::kConstant || !CoercesTo(arguments[1], type)) {
+        return compiler.ErrorAt(tree, "argument_types", fmt::format("the second argument of '{}' has to be a constant number", written));
+      }
+      parameter = Coerced(std::move(arguments[1]), type);
+      arguments.pop_back();
+    }
+    std::vector<Type> types;
+    for (const TypedExpression& argument : arguments) {
+      if (argument.is_interval) {
+        return compiler.ErrorAt(tree, "argument_types", fmt::format("'{}' does not take a length of time", written), "epoch(...) gives its seconds");
+      }
+      types.push_back(argument.expression.type);
+    }
+    auto signature = ResolveAggregate(aggregate.function, types);
+    if (!signature.ok() && types.size() == 1 && (types[0] == Type::kInt64 || types[0] == Type::kBool)) {
+      const Type wider = types[0] == Type::kBool && aggregate.function == "sum" ? Type::kInt64 : Type::kDouble;
+      const bool allowed = types[0] == Type::kInt64 || wider == Type::kInt64;
+      if (allowed && ResolveAggregate(aggregate.function, std::vector<Type>{wider}).ok()) {
+        Expression cast;
+        cast.kind = Expression::Kind::kCall;
+        cast.function = "cast";
+        cast.type = wider;
+        cast.arguments = {std::move(arguments[0].expression)};
+        arguments[0].expression = std::move(cast);
+        signature = ResolveAggregate(aggregate.function, std::vector<Type>{wider});
+      }
+    }
+    if (!signature.ok()) return compiler.ErrorAt(tree, signature.error().code, signature.error().message, signature.error().hint);
+    aggregate.type = signature->result;
+    for (TypedExpression& argument : arguments) aggregate.arguments.push_back(std::move(argument.expression));
+    if (has_parameter) aggregate.arguments.push_back(std::move(parameter));
+    return Ok();
+  }
+
+  static Expression OneRow() {
+    Expression one;
+    one.type = Type::kInt64;
+    one.constant = int64_t{1};
+    return one;
+  }
+
+  TypedExpression Add(tidemill::Aggregate aggregate) {
+    const Json json = AggregateToJson(aggregate);
+    auto& all = program_.aggregates;
+    const auto same = std::find_if(all.begin(), all.end(), [&](const tidemill::Aggregate& other) { return AggregateToJson(other) == json; });
+    Expression column;
+    column.kind = Expression::Kind::kColumn;
+    column.type = aggregate.type;
+    column.column = static_cast<int>(same - all.begin());
+    if (same == all.end()) all.push_back(std::move(aggregate));
+    return TypedExpression{std::move(column)};
+  }
+
+  Program& program_;
+  const std::vector<Field>& fields_;
+  const ExpressionText& text_;
+  std::optional<Duration> window_;
+  RowScope rows_;
+};
+
+Status SetDefault(const FeatureDefinition& feature, Output& output) {
+  const Type type = output.expression.type;
+  const Datum value = ToDatum(feature.default_value, type);
+  if (value.null && !IsNull(feature.default_value)) {
+    return UserErrorAt("default_type", fmt::format("the default of '{}' is not {}, which the feature is", feature.name, TypeName(type)), feature.place);
+  }
+  output.default_value = ToValue(value, type);
+  return Ok();
+}
+
+Result<std::vector<Field>> KeyFields(const FeatureViewAsset& view, const std::vector<Field>& fields) {
+  std::vector<Field> keys;
+  for (const std::string& name : view.entity) {
+    const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
+    if (field == fields.end()) {
+      return UserErrorAt("unknown_column", fmt::format("table '{}' has no column '{}' to be an entity key", view.from, name), view.place,
+                         SuggestionHint(name, NamesOf(fields)));
+    }
+    keys.push_back(*field);
+  }
+  return keys;
+}
+
+Status CompileFeature(const FeatureDefinition& feature, const std::string& table, const std::vector<Field>& fields, Session& session, Program& program) {
+  const ExpressionText text{feature.value, feature.place};
+  TIDEMILL_ASSIGN_OR_RETURN(const Json tree, ParseExpression(session, feature.value, feature.place));
+  std::vector<std::optional<Duration>> windows(feature.windows.begin(), feature.windows.end());
+  if (windows.empty()) windows.emplace_back();
+  for (const std::optional<Duration>& window : windows) {
+    AggregateScope scope(program, fields, table, text, window);
+    Output output;
+    output.name = window ? feature.name + "_" + FormatDuration(*window) : feature.name;
+    TIDEMILL_ASSIGN_OR_RETURN(output.expression, ExpressionCompiler(text, scope).CompileResult(tree));
+    TIDEMILL_RETURN_IF_ERROR(SetDefault(feature, output));
+    const bool taken = std::any_of(program.outputs.begin(), program.outputs.end(), [&](const Output& other) { return other.name == output.name; });
+    if (taken) return UserErrorAt("duplicate_feature", fmt::format("two features would be named '{}'", output.name), feature.place, "rename one of them");
+    program.outputs.push_back(std::move(output));
+  }
+  return Ok();
+}
+
+/// One error with all others that were found beside it.
+Status Gather(std::vector<Error> errors) {
+  if (errors.empty()) return Ok();
+  Error first = std::move(errors.front());
+  first.others.insert(first.others.end(), std::make_move_iterator(errors.begin() + 1), std::make_move_iterator(errors.end()));
+  return first;
+}
+
+}  // namespace
+
+Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields, Session& session) {
+  if (table.timestamp.empty()) {
+    return UserErrorAt("no_timestamp", fmt::format("table '{}' does not say when its rows happened, so no feature can be made of it", table.name), view.place,
+                       fmt::format("add 'timestamp: COLUMN' to tables/{}.yaml", table.name));
+  }
+  Program program;
+  program.view = view.name;
+  program.ttl = view.ttl;
+  program.lookback = view.lookback;
+  TIDEMILL_ASSIGN_OR_RETURN(program.keys, KeyFields(view, table_fields));
+  std::vector<Error> errors;
+  for (const FeatureDefinition& feature : view.features) {
+    Status status = CompileFeature(feature, view.from, table_fields, session, program);
+    if (!status.ok()) errors.push_back(std::move(status).error());
+  }
+  TIDEMILL_RETURN_IF_ERROR(Gather(std::move(errors)));
+  const auto compiled = CompiledProgram::Make(program);
+  if (!compiled.ok()) {
+    Error error = compiled.error();
+    error.place = view.place;
+    return error;
+  }
+  return program;
+}
+
+Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields, Session& session) {
+  RowProgram program;
+  std::vector<Error> errors;
+  for (const NamedExpression& named : expressions) {
+    const ExpressionText text{named.expression, named.place};
+    const auto tree = ParseExpression(session, named.expression, named.place);
+    if (!tree.ok()) {
+      errors.push_back(tree.error());
+      continue;
+    }
+    RowScope scope(fields, program.columns, "the spine", text);
+    auto expression = ExpressionCompiler(text, scope).CompileResult(*tree);
+    if (!expression.ok()) {
+      errors.push_back(std::move(expression).error());
+      continue;
+    }
+    program.outputs.push_back({named.name, std::move(expression).value(), {}});
+  }
+  TIDEMILL_RETURN_IF_ERROR(Gather(std::move(errors)));
+  return program;
+}
+
+}  // namespace tidemill
