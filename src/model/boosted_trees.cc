@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -159,6 +160,21 @@ Result<double> ValidationLoss(BoosterHandle booster, const std::vector<int>& lab
   return LogLoss(scores, labels).value_or(std::numeric_limits<double>::infinity());
 }
 
+bool IsReady(const std::shared_future<int>& future) { return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+
+/// Adds rounds until somebody else knows how many are wanted. The first trees of a long fit are those of a short one, so nothing is lost but
+/// the rounds beyond.
+Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& settings, const std::shared_future<int>& rounds_wanted) {
+  int rounds = 0;
+  while (rounds < settings.rounds && !(IsReady(rounds_wanted) && rounds >= rounds_wanted.get())) {
+    int finished = 0;
+    TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(LGBM_BoosterUpdateOneIter(booster, &finished), "fitting"));
+    if (finished != 0) break;
+    ++rounds;
+  }
+  return std::max(1, std::min(rounds, rounds_wanted.get()));
+}
+
 /// Adds rounds until there are enough, or the loss on validate has not fallen for `early_stopping` rounds, or nothing is left to split.
 /// Returns how many to keep.
 Result<int> RunRounds(BoosterHandle booster, const BoostingSettings& settings, const BoostingRows* validate) {
@@ -314,7 +330,7 @@ Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text) {
 }
 
 Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const BoostingRows& train, const BoostingRows* validate,
-                                     std::span<const double> sample, int threads) {
+                                     std::span<const double> sample, int threads, const std::shared_future<int>* rounds_wanted) {
   SilenceLightgbm();
   const std::string parameters = LightgbmParameters(settings, threads);
   TIDEMILL_ASSIGN_OR_RETURN(const DatasetPointer train_data, MakeDataset(train, parameters, nullptr));
@@ -327,7 +343,11 @@ Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const Boo
     TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(LGBM_BoosterAddValidData(handle, validation_data.get()), "reading validation rows"));
   }
   BoostedTrees fitted;
-  TIDEMILL_ASSIGN_OR_RETURN(fitted.rounds, RunRounds(handle, settings, validate));
+  if (rounds_wanted != nullptr) {
+    TIDEMILL_ASSIGN_OR_RETURN(fitted.rounds, RunRoundsUntilKnown(handle, settings, *rounds_wanted));
+  } else {
+    TIDEMILL_ASSIGN_OR_RETURN(fitted.rounds, RunRounds(handle, settings, validate));
+  }
   TIDEMILL_ASSIGN_OR_RETURN(const std::string text, SaveTrees(handle, fitted.rounds));
   TIDEMILL_ASSIGN_OR_RETURN(fitted.trees, ParseLightgbmTrees(text));
   fitted.column_gain.resize(train.width);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <span>
 #include <string>
 #include <string_view>
@@ -45,9 +46,13 @@ struct BoostedTrees {
 };
 
 /// Fits with LightGBM. With `validate`, stops early as the settings say and keeps the best round. Same input and settings, same trees, with
-/// any number of `threads`. `sample` are rows (a matrix) whose raw scores by LightGBM itself are wanted for comparison.
+/// any number of `threads`. `sample` are rows (a matrix) whose raw scores by LightGBM itself are wanted for comparison. With `rounds_wanted`,
+/// fits on until that many rounds are known to be wanted (early stopping is then off): for a fit beside the one that finds the number.
 Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const BoostingRows& train, const BoostingRows* validate,
-                                     std::span<const double> sample, int threads);
+                                     std::span<const double> sample, int threads, const std::shared_future<int>* rounds_wanted = nullptr);
+
+/// The LightGBM that scripts/dependencies.lock pins; the library itself does not tell.
+inline constexpr std::string_view kLightgbmVersion = "4.7.0";
 
 /// Reads the trees of LightGBM's text model. Refuses what this project never trains (linear trees, categorical splits, several classes).
 Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text);

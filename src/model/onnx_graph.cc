@@ -3,7 +3,7 @@
 #include <limits>
 
 #include <fmt/format.h>
-#include <onnx/onnx-ml.pb.h>
+#include <onnx/onnx_pb.h>
 
 namespace tidemill {
 namespace {

@@ -159,7 +159,9 @@ Result<std::unique_ptr<OnnxSession>> OnnxSession::Load(std::string_view graph, s
   TIDEMILL_RETURN_IF_ERROR(CheckInputs(session_handle, inputs));
   OrtMemoryInfo* memory = nullptr;
   TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "starting"));
-  return std::make_unique<RuntimeSession>(std::move(env), std::move(session), MemoryPointer(memory), std::move(inputs));
+  std::unique_ptr<OnnxSession> loaded =
+      std::make_unique<RuntimeSession>(std::move(env), std::move(session), MemoryPointer(memory), std::move(inputs));
+  return loaded;
 }
 
 std::string OnnxRuntimeVersion() { return OrtGetApiBase()->GetVersionString(); }

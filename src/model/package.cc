@@ -16,7 +16,9 @@ Error DamagedPackage(std::string_view why) {
 /// Takes "NAME SIZE\n" from the front of `bytes`.
 Result<size_t> TakeSize(std::string_view& bytes, std::string_view name) {
   const size_t end = bytes.find('\n');
-  if (end == std::string_view::npos || bytes.substr(0, name.size()) != name) return DamagedPackage(fmt::format("no size of the {}", name));
+  if (end == std::string_view::npos || end <= name.size() || bytes.substr(0, name.size()) != name || bytes[name.size()] != ' ') {
+    return DamagedPackage(fmt::format("no size of the {}", name));
+  }
   const std::string_view digits = bytes.substr(name.size() + 1, end - name.size() - 1);
   size_t size = 0;
   const auto [rest, code] = std::from_chars(digits.data(), digits.data() + digits.size(), size);

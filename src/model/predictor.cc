@@ -85,7 +85,8 @@ class OnnxPredictor : public Predictor {
 Result<std::unique_ptr<Predictor>> Predictor::Load(const ModelPackage& package, int threads) {
   TIDEMILL_ASSIGN_OR_RETURN(std::vector<Field> inputs, InputsOfPackage(package));
   TIDEMILL_ASSIGN_OR_RETURN(std::unique_ptr<OnnxSession> session, OnnxSession::Load(package.onnx, std::move(inputs)));
-  return std::make_unique<OnnxPredictor>(std::move(session), threads);
+  std::unique_ptr<Predictor> predictor = std::make_unique<OnnxPredictor>(std::move(session), threads);
+  return predictor;
 }
 
 }  // namespace tidemill
