@@ -54,10 +54,21 @@ constexpr BoostingParameter kBoostingParameters[] = {
 
 /// Names that other programs use for the same thing; edit distance would not find them.
 constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
-    {"n_estimators", "rounds"},        {"num_iterations", "rounds"},         {"num_boost_round", "rounds"},    {"num_trees", "rounds"},
-    {"early_stopping_rounds", "early_stopping"}, {"eta", "learning_rate"},   {"shrinkage_rate", "learning_rate"}, {"max_leaves", "num_leaves"},
-    {"min_child_samples", "min_data_in_leaf"},   {"min_child_weight", "min_sum_hessian_in_leaf"}, {"reg_alpha", "lambda_l1"},
-    {"reg_lambda", "lambda_l2"},       {"subsample", "bagging_fraction"},    {"subsample_freq", "bagging_freq"}, {"colsample_bytree", "feature_fraction"},
+    {"n_estimators", "rounds"},
+    {"num_iterations", "rounds"},
+    {"num_boost_round", "rounds"},
+    {"num_trees", "rounds"},
+    {"early_stopping_rounds", "early_stopping"},
+    {"eta", "learning_rate"},
+    {"shrinkage_rate", "learning_rate"},
+    {"max_leaves", "num_leaves"},
+    {"min_child_samples", "min_data_in_leaf"},
+    {"min_child_weight", "min_sum_hessian_in_leaf"},
+    {"reg_alpha", "lambda_l1"},
+    {"reg_lambda", "lambda_l2"},
+    {"subsample", "bagging_fraction"},
+    {"subsample_freq", "bagging_freq"},
+    {"colsample_bytree", "feature_fraction"},
     {"random_state", "seed"},
 };
 
@@ -84,8 +95,9 @@ Result<Json> ReadParameter(const ModelAsset& model, const BoostingParameter& par
     if (const bool* flag = std::get_if<bool>(&value)) return Json(*flag);
     return refuse("true or false");
   }
-  const std::string range = fmt::format("{} {} {} and at most {}", parameter.kind == ParameterKind::kInteger ? "a whole number" : "a number",
-                                        parameter.least_excluded ? "above" : "from", parameter.least, parameter.most);
+  const std::string range =
+      fmt::format("{} {} {} and at most {}", parameter.kind == ParameterKind::kInteger ? "a whole number" : "a number",
+                  parameter.least_excluded ? "above" : "from", parameter.least, parameter.most);
   double number = 0;
   if (const int64_t* whole = std::get_if<int64_t>(&value)) {
     number = static_cast<double>(*whole);
@@ -114,7 +126,9 @@ Json StandardValue(const BoostingParameter& parameter) {
 constexpr int kValidationData = 1;
 
 /// LightGBM prints to standard output, where only data belongs; its errors come back through LGBM_GetLastError.
-void SilenceLightgbm() { LGBM_RegisterLogCallback([](const char*) {}); }
+void SilenceLightgbm() {
+  LGBM_RegisterLogCallback([](const char*) {});
+}
 
 Status CheckLightgbm(int code, std::string_view doing) {
   if (code == 0) return Ok();
@@ -130,10 +144,11 @@ struct FreeBooster {
 using DatasetPointer = std::unique_ptr<void, FreeDataset>;
 using BoosterPointer = std::unique_ptr<void, FreeBooster>;
 
-/// Column-wise histograms are made by one thread per column, and deterministic=true keeps the other sums in one thread: the same trees with
-/// any number of threads (row-wise histograms are sums of one part per thread).
+/// Column-wise histograms are made by one thread per column, and deterministic=true keeps the other sums in one thread: the same
+/// trees with any number of threads (row-wise histograms are sums of one part per thread).
 std::string LightgbmParameters(const BoostingSettings& settings, int threads) {
-  std::string text = fmt::format("objective=binary metric=none verbosity=-1 deterministic=true force_col_wise=true num_threads={}", threads);
+  std::string text =
+      fmt::format("objective=binary metric=none verbosity=-1 deterministic=true force_col_wise=true num_threads={}", threads);
   for (const auto& [name, value] : settings.parameters.items()) {
     if (name != "objective" && name != "rounds" && name != "early_stopping") text += fmt::format(" {}={}", name, value.dump());
   }
@@ -143,10 +158,10 @@ std::string LightgbmParameters(const BoostingSettings& settings, int threads) {
 Result<DatasetPointer> MakeDataset(const BoostingRows& rows, const std::string& parameters, DatasetHandle reference) {
   DatasetHandle handle = nullptr;
   const auto row_count = static_cast<int32_t>(rows.labels.size());
-  TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(
-      LGBM_DatasetCreateFromMat(rows.matrix.data(), C_API_DTYPE_FLOAT64, row_count, static_cast<int32_t>(rows.width), 1, parameters.c_str(),
-                                reference, &handle),
-      "reading rows"));
+  TIDEMILL_RETURN_IF_ERROR(
+      CheckLightgbm(LGBM_DatasetCreateFromMat(rows.matrix.data(), C_API_DTYPE_FLOAT64, row_count,
+                                              static_cast<int32_t>(rows.width), 1, parameters.c_str(), reference, &handle),
+                    "reading rows"));
   DatasetPointer dataset(handle);
   TIDEMILL_RETURN_IF_ERROR(
       CheckLightgbm(LGBM_DatasetSetField(handle, "label", rows.labels.data(), row_count, C_API_DTYPE_FLOAT32), "reading labels"));
@@ -156,15 +171,19 @@ Result<DatasetPointer> MakeDataset(const BoostingRows& rows, const std::string& 
 /// The log loss on validate, summed in the rows' order: LightGBM's own metric is a sum of one part per thread.
 Result<double> ValidationLoss(BoosterHandle booster, const std::vector<int>& labels, std::vector<double>& scores) {
   int64_t count = 0;
-  TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(LGBM_BoosterGetPredict(booster, kValidationData, &count, scores.data()), "scoring validation rows"));
+  TIDEMILL_RETURN_IF_ERROR(
+      CheckLightgbm(LGBM_BoosterGetPredict(booster, kValidationData, &count, scores.data()), "scoring validation rows"));
   return LogLoss(scores, labels).value_or(std::numeric_limits<double>::infinity());
 }
 
-bool IsReady(const std::shared_future<int>& future) { return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+bool IsReady(const std::shared_future<int>& future) {
+  return future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
 
-/// Adds rounds until somebody else knows how many are wanted. The first trees of a long fit are those of a short one, so nothing is lost but
-/// the rounds beyond.
-Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& settings, const std::shared_future<int>& rounds_wanted) {
+/// Adds rounds until somebody else knows how many are wanted. The first trees of a long fit are those of a short one, so nothing
+/// is lost but the rounds beyond.
+Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& settings,
+                                const std::shared_future<int>& rounds_wanted) {
   int rounds = 0;
   while (rounds < settings.rounds && !(IsReady(rounds_wanted) && rounds >= rounds_wanted.get())) {
     int finished = 0;
@@ -175,8 +194,8 @@ Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& s
   return std::max(1, std::min(rounds, rounds_wanted.get()));
 }
 
-/// Adds rounds until there are enough, or the loss on validate has not fallen for `early_stopping` rounds, or nothing is left to split.
-/// Returns how many to keep.
+/// Adds rounds until there are enough, or the loss on validate has not fallen for `early_stopping` rounds, or nothing is left to
+/// split. Returns how many to keep.
 Result<int> RunRounds(BoosterHandle booster, const BoostingSettings& settings, const BoostingRows* validate) {
   std::vector<int> labels;
   std::vector<double> scores;
@@ -206,9 +225,9 @@ Result<std::string> SaveTrees(BoosterHandle booster, int rounds) {
   std::string text(1 << 20, '\0');
   for (;;) {
     int64_t needed = 0;
-    TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(
-        LGBM_BoosterSaveModelToString(booster, 0, rounds, C_API_FEATURE_IMPORTANCE_GAIN, static_cast<int64_t>(text.size()), &needed, text.data()),
-        "saving trees"));
+    TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(LGBM_BoosterSaveModelToString(booster, 0, rounds, C_API_FEATURE_IMPORTANCE_GAIN,
+                                                                         static_cast<int64_t>(text.size()), &needed, text.data()),
+                                           "saving trees"));
     const bool complete = needed <= static_cast<int64_t>(text.size());
     text.resize(static_cast<size_t>(needed));
     if (complete) return text;
@@ -227,7 +246,8 @@ Result<std::vector<Number>> ParseNumbers(std::string_view list) {
   while (at < end) {
     Number number{};
     const auto [next, code] = std::from_chars(at, end, number);
-    if (code != std::errc()) return UnreadableTrees(fmt::format("'{}' is not a number", std::string_view(at, std::min(end, at + 30))));
+    if (code != std::errc())
+      return UnreadableTrees(fmt::format("'{}' is not a number", std::string_view(at, std::min(end, at + 30))));
     numbers.push_back(number);
     at = next;
     while (at < end && *at == ' ') ++at;
@@ -295,15 +315,18 @@ Result<BoostingSettings> ReadBoostingSettings(const ModelAsset& model) {
   }
   BoostingSettings settings;
   settings.parameters["objective"] = "binary";
-  if (const auto objective = model.parameters.find("objective"); objective != model.parameters.end() && objective->second != Value("binary")) {
-    return UserErrorAt("bad_parameter", fmt::format("objective '{}' is not supported", FormatValue(objective->second)), model.place,
-                       "objective: binary; make the label a condition, for instance \"amount > 100\"");
+  if (const auto objective = model.parameters.find("objective");
+      objective != model.parameters.end() && objective->second != Value("binary")) {
+    return UserErrorAt("bad_parameter", fmt::format("objective '{}' is not supported", FormatValue(objective->second)),
+                       model.place, "objective: binary; make the label a condition, for instance \"amount > 100\"");
   }
   for (const BoostingParameter& parameter : kBoostingParameters) {
     const auto given = model.parameters.find(std::string(parameter.name));
     Json& resolved = settings.parameters[std::string(parameter.name)];
     resolved = StandardValue(parameter);
-    if (given != model.parameters.end()) { TIDEMILL_ASSIGN_OR_RETURN(resolved, ReadParameter(model, parameter, given->second)); }
+    if (given != model.parameters.end()) {
+      TIDEMILL_ASSIGN_OR_RETURN(resolved, ReadParameter(model, parameter, given->second));
+    }
   }
   // LightGBM silently ignores a fraction without a frequency.
   if (settings.parameters["bagging_fraction"].get<double>() < 1 && !model.parameters.contains("bagging_freq")) {
@@ -352,7 +375,8 @@ Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const Boo
   TIDEMILL_ASSIGN_OR_RETURN(fitted.trees, ParseLightgbmTrees(text));
   fitted.column_gain.resize(train.width);
   TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(
-      LGBM_BoosterFeatureImportance(handle, fitted.rounds, C_API_FEATURE_IMPORTANCE_GAIN, fitted.column_gain.data()), "weighing columns"));
+      LGBM_BoosterFeatureImportance(handle, fitted.rounds, C_API_FEATURE_IMPORTANCE_GAIN, fitted.column_gain.data()),
+      "weighing columns"));
   fitted.raw_sample.resize(sample.size() / train.width);
   int64_t count = 0;
   if (fitted.raw_sample.empty()) return fitted;

@@ -15,14 +15,15 @@ namespace tidemill {
 
 /// A binary tree in arrays. A child >= 0 is an inner node, a child < 0 the leaf ~child. Without inner nodes leaf 0 is the answer.
 struct DecisionTree {
-  std::vector<int> column;             ///< of the matrix, per inner node
-  std::vector<double> threshold;       ///< left when value <= threshold
-  std::vector<uint8_t> missing_left;   ///< where NaN goes
+  std::vector<int> column;            ///< of the matrix, per inner node
+  std::vector<double> threshold;      ///< left when value <= threshold
+  std::vector<uint8_t> missing_left;  ///< where NaN goes
   std::vector<int> left, right;
   std::vector<double> leaf_value;
 };
 
-/// What a model's `algorithm: {lightgbm: {...}}` asks for, checked: an unknown or impossible parameter is an error with a suggestion.
+/// What a model's `algorithm: {lightgbm: {...}}` asks for, checked: an unknown or impossible parameter is an error with a
+/// suggestion.
 struct BoostingSettings {
   int rounds = 100;
   int early_stopping = 0;  ///< rounds without a better log loss on validate; 0: never stop early
@@ -45,16 +46,19 @@ struct BoostedTrees {
   std::vector<double> raw_sample;   ///< LightGBM's own raw scores of the sample rows given
 };
 
-/// Fits with LightGBM. With `validate`, stops early as the settings say and keeps the best round. Same input and settings, same trees, with
-/// any number of `threads`. `sample` are rows (a matrix) whose raw scores by LightGBM itself are wanted for comparison. With `rounds_wanted`,
-/// fits on until that many rounds are known to be wanted (early stopping is then off): for a fit beside the one that finds the number.
+/// Fits with LightGBM. With `validate`, stops early as the settings say and keeps the best round. Same input and settings, same
+/// trees, with any number of `threads`. `sample` are rows (a matrix) whose raw scores by LightGBM itself are wanted for
+/// comparison. With `rounds_wanted`, fits on until that many rounds are known to be wanted (early stopping is then off): for a
+/// fit beside the one that finds the number.
 Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const BoostingRows& train, const BoostingRows* validate,
-                                     std::span<const double> sample, int threads, const std::shared_future<int>* rounds_wanted = nullptr);
+                                     std::span<const double> sample, int threads,
+                                     const std::shared_future<int>* rounds_wanted = nullptr);
 
 /// The LightGBM that scripts/dependencies.lock pins; the library itself does not tell.
 inline constexpr std::string_view kLightgbmVersion = "4.7.0";
 
-/// Reads the trees of LightGBM's text model. Refuses what this project never trains (linear trees, categorical splits, several classes).
+/// Reads the trees of LightGBM's text model. Refuses what this project never trains (linear trees, categorical splits, several
+/// classes).
 Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text);
 
 }  // namespace tidemill

@@ -52,7 +52,11 @@ std::optional<double> NumberAt(const Json& metrics, const std::string& name) {
 }
 
 Json GateResult(const std::string& gate, std::optional<double> value, double bound, bool passed, std::string text) {
-  return Json{{"gate", gate}, {"value", value ? Json(*value) : Json(nullptr)}, {"bound", bound}, {"passed", passed}, {"text", std::move(text)}};
+  return Json{{"gate", gate},
+              {"value", value ? Json(*value) : Json(nullptr)},
+              {"bound", bound},
+              {"passed", passed},
+              {"text", std::move(text)}};
 }
 
 Json BoundGate(const std::string& metric, std::string_view side, std::optional<double> value, double bound) {
@@ -66,15 +70,18 @@ Json BoundGate(const std::string& metric, std::string_view side, std::optional<d
 Json DropGate(const std::string& metric, const std::optional<ChampionComparison>& comparison, double bound) {
   const std::string gate = metric + ".max_drop_from_champion";
   if (!comparison) return GateResult(gate, std::nullopt, bound, true, "there is no champion to compare with");
-  if (!comparison->compared) return GateResult(gate, std::nullopt, bound, true, fmt::format("not compared: {}", comparison->note));
+  if (!comparison->compared)
+    return GateResult(gate, std::nullopt, bound, true, fmt::format("not compared: {}", comparison->note));
   const std::optional<double> challenger = NumberAt(comparison->challenger, metric);
   const std::optional<double> champion = NumberAt(comparison->champion, metric);
-  if (!challenger || !champion) return GateResult(gate, std::nullopt, bound, false, fmt::format("{} could not be measured", metric));
+  if (!challenger || !champion)
+    return GateResult(gate, std::nullopt, bound, false, fmt::format("{} could not be measured", metric));
   const double drop = LowerIsBetter(metric) ? *challenger - *champion : *champion - *challenger;
   const bool passed = drop <= bound;
-  return GateResult(gate, drop, bound, passed,
-                    fmt::format("{} {:.4f} against the champion's {:.4f} on the same {} rows: {} {:.4f}, at most {} is allowed", metric, *challenger, *champion,
-                                comparison->rows, drop > 0 ? "worse by" : "better by", std::abs(drop), bound));
+  return GateResult(
+      gate, drop, bound, passed,
+      fmt::format("{} {:.4f} against the champion's {:.4f} on the same {} rows: {} {:.4f}, at most {} is allowed", metric,
+                  *challenger, *champion, comparison->rows, drop > 0 ? "worse by" : "better by", std::abs(drop), bound));
 }
 
 }  // namespace
@@ -85,11 +92,13 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
   const Column* label = rows.Find("label");
   if (times == nullptr || label == nullptr) return InternalError("the rows to compare on lack their time or label");
   for (const Field& input : champion.inputs()) {
-    if (rows.Find(input.name) == nullptr) return NotCompared(fmt::format("the champion reads '{}', which the new model's rows do not have", input.name));
+    if (rows.Find(input.name) == nullptr)
+      return NotCompared(fmt::format("the champion reads '{}', which the new model's rows do not have", input.name));
   }
   const std::vector<size_t> places = PlacesAfter(challenger, *times, champion_trained_until);
   if (places.size() < kComparedRowsMin) {
-    return NotCompared(fmt::format("only {} test rows are newer than the champion's training data, {} are needed", places.size(), kComparedRowsMin));
+    return NotCompared(fmt::format("only {} test rows are newer than the champion's training data, {} are needed", places.size(),
+                                   kComparedRowsMin));
   }
   std::vector<size_t> chosen;
   std::vector<double> challenger_scores;
@@ -102,11 +111,13 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
   }
   const auto positives = static_cast<size_t>(std::count(labels.begin(), labels.end(), 1));
   if (positives == 0 || positives == labels.size()) {
-    return NotCompared(fmt::format("all {} test rows newer than the champion's training data have the same label", labels.size()));
+    return NotCompared(
+        fmt::format("all {} test rows newer than the champion's training data have the same label", labels.size()));
   }
   TIDEMILL_ASSIGN_OR_RETURN(const Columns champion_rows, PickRows(rows, champion.inputs(), chosen));
   auto champion_scores = champion.Predict(champion_rows);
-  if (!champion_scores.ok()) return NotCompared(fmt::format("the champion can't read the new model's rows: {}", champion_scores.error().message));
+  if (!champion_scores.ok())
+    return NotCompared(fmt::format("the champion can't read the new model's rows: {}", champion_scores.error().message));
   ChampionComparison comparison;
   comparison.compared = true;
   comparison.rows = static_cast<int64_t>(labels.size());
@@ -128,16 +139,19 @@ Result<double> MeasureLatencyP99Ms(Predictor& predictor, const Columns& rows) {
     const auto start = std::chrono::steady_clock::now();
     const auto scores = predictor.Predict(requests[call % requests.size()]);
     if (!scores.ok()) return scores.error();
-    if (call >= kWarmUpCalls) times_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+    if (call >= kWarmUpCalls)
+      times_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   }
   std::sort(times_ms.begin(), times_ms.end());
   return times_ms[(times_ms.size() * 99 + 99) / 100 - 1];
 }
 
-Json EvaluateGates(const ModelAsset& model, const Json& metrics, const std::optional<ChampionComparison>& comparison, double latency_p99_ms) {
+Json EvaluateGates(const ModelAsset& model, const Json& metrics, const std::optional<ChampionComparison>& comparison,
+                   double latency_p99_ms) {
   Json results = Json::array();
   for (const Gate& gate : model.gates) {
-    const std::optional<double> value = gate.metric == "latency_p99_ms" ? std::optional(latency_p99_ms) : NumberAt(metrics, gate.metric);
+    const std::optional<double> value =
+        gate.metric == "latency_p99_ms" ? std::optional(latency_p99_ms) : NumberAt(metrics, gate.metric);
     if (gate.min) results.push_back(BoundGate(gate.metric, "min", value, *gate.min));
     if (gate.max) results.push_back(BoundGate(gate.metric, "max", value, *gate.max));
     if (gate.max_drop_from_champion) results.push_back(DropGate(gate.metric, comparison, *gate.max_drop_from_champion));

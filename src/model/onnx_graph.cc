@@ -21,7 +21,8 @@ class GraphBuilder {
   void AddInput(const std::string& name, int32_t element_type) { Describe(graph_->add_input(), name, element_type); }
   void AddOutput(std::string_view name) { Describe(graph_->add_output(), std::string(name), onnx::TensorProto::FLOAT); }
 
-  onnx::NodeProto* AddNode(std::string_view operation, const std::vector<std::string>& inputs, std::string_view output, std::string_view domain = "") {
+  onnx::NodeProto* AddNode(std::string_view operation, const std::vector<std::string>& inputs, std::string_view output,
+                           std::string_view domain = "") {
     onnx::NodeProto* node = graph_->add_node();
     node->set_op_type(std::string(operation));
     node->set_domain(std::string(domain));
@@ -70,7 +71,9 @@ onnx::AttributeProto* AddAttribute(onnx::NodeProto* node, std::string_view name,
   return attribute;
 }
 
-void SetInt(onnx::NodeProto* node, std::string_view name, int64_t value) { AddAttribute(node, name, onnx::AttributeProto::INT)->set_i(value); }
+void SetInt(onnx::NodeProto* node, std::string_view name, int64_t value) {
+  AddAttribute(node, name, onnx::AttributeProto::INT)->set_i(value);
+}
 
 void SetText(onnx::NodeProto* node, std::string_view name, std::string_view value) {
   AddAttribute(node, name, onnx::AttributeProto::STRING)->set_s(std::string(value));
@@ -166,7 +169,8 @@ struct EnsembleLists {
 void AppendTree(EnsembleLists& lists, const DecisionTree& tree, int64_t number) {
   const auto inner_count = static_cast<int64_t>(tree.column.size());
   const auto node_of_child = [&](int child) { return child >= 0 ? int64_t{child} : inner_count + ~child; };
-  const auto append = [&](int64_t node, std::string_view mode, int column, double threshold, int64_t true_node, int64_t false_node, bool missing_true) {
+  const auto append = [&](int64_t node, std::string_view mode, int column, double threshold, int64_t true_node,
+                          int64_t false_node, bool missing_true) {
     lists.tree.push_back(number);
     lists.node.push_back(node);
     lists.mode.emplace_back(mode);
@@ -178,7 +182,8 @@ void AppendTree(EnsembleLists& lists, const DecisionTree& tree, int64_t number) 
   };
   for (int64_t i = 0; i < inner_count; ++i) {
     const auto at = static_cast<size_t>(i);
-    append(i, "BRANCH_LEQ", tree.column[at], tree.threshold[at], node_of_child(tree.left[at]), node_of_child(tree.right[at]), tree.missing_left[at] != 0);
+    append(i, "BRANCH_LEQ", tree.column[at], tree.threshold[at], node_of_child(tree.left[at]), node_of_child(tree.right[at]),
+           tree.missing_left[at] != 0);
   }
   for (size_t leaf = 0; leaf < tree.leaf_value.size(); ++leaf) {
     const int64_t node = inner_count + static_cast<int64_t>(leaf);
@@ -218,7 +223,8 @@ void UseOperators(onnx::ModelProto& model, std::string_view domain, int version)
 
 }  // namespace
 
-std::string WriteOnnxGraph(const std::vector<Field>& inputs, const Preparation& preparation, const std::vector<DecisionTree>& trees) {
+std::string WriteOnnxGraph(const std::vector<Field>& inputs, const Preparation& preparation,
+                           const std::vector<DecisionTree>& trees) {
   onnx::ModelProto model;
   model.set_ir_version(kIrVersion);
   model.set_producer_name("tidemill");

@@ -52,7 +52,8 @@ class RuntimeSession : public OnnxSession {
                          "bring a column of that name; null is allowed");
       }
       if (!AreInterchangeable(input.type, column->type)) {
-        return UserError("wrong_type", fmt::format("the model's input '{}' is {}, found {}", input.name, TypeName(input.type), TypeName(column->type)));
+        return UserError("wrong_type", fmt::format("the model's input '{}' is {}, found {}", input.name, TypeName(input.type),
+                                                   TypeName(column->type)));
       }
       bound.push_back(column);
     }
@@ -65,7 +66,8 @@ class RuntimeSession : public OnnxSession {
     std::vector<ValuePointer> values;
     std::vector<const OrtValue*> handles;
     for (size_t i = 0; i < columns.size(); ++i) {
-      TIDEMILL_ASSIGN_OR_RETURN(ValuePointer value, MakeTensor(inputs_[i].type, *columns[i], first, count, numbers.data() + i * count));
+      TIDEMILL_ASSIGN_OR_RETURN(ValuePointer value,
+                                MakeTensor(inputs_[i].type, *columns[i], first, count, numbers.data() + i * count));
       handles.push_back(value.get());
       values.push_back(std::move(value));
     }
@@ -73,7 +75,8 @@ class RuntimeSession : public OnnxSession {
     const char* output_names[] = {output_name.c_str()};
     OrtValue* result = nullptr;
     TIDEMILL_RETURN_IF_ERROR(CheckRuntime(
-        RuntimeApi().Run(session_.get(), nullptr, input_names_.data(), handles.data(), handles.size(), output_names, 1, &result), "predicting"));
+        RuntimeApi().Run(session_.get(), nullptr, input_names_.data(), handles.data(), handles.size(), output_names, 1, &result),
+        "predicting"));
     const ValuePointer owned(result);
     void* scores = nullptr;
     TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().GetTensorMutableData(result, &scores), "reading scores"));
@@ -87,21 +90,24 @@ class RuntimeSession : public OnnxSession {
     OrtValue* value = nullptr;
     if (type != Type::kText) {
       for (size_t i = 0; i < count; ++i) numbers[i] = NumericInput(column, first + i);
-      TIDEMILL_RETURN_IF_ERROR(CheckRuntime(
-          RuntimeApi().CreateTensorWithDataAsOrtValue(memory_.get(), numbers, count * sizeof(double), shape, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, &value),
-          "handing over numbers"));
+      TIDEMILL_RETURN_IF_ERROR(
+          CheckRuntime(RuntimeApi().CreateTensorWithDataAsOrtValue(memory_.get(), numbers, count * sizeof(double), shape, 2,
+                                                                   ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, &value),
+                       "handing over numbers"));
       return ValuePointer(value);
     }
     OrtAllocator* allocator = nullptr;
     TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().GetAllocatorWithDefaultOptions(&allocator), "handing over texts"));
-    TIDEMILL_RETURN_IF_ERROR(CheckRuntime(
-        RuntimeApi().CreateTensorAsOrtValue(allocator, shape, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value), "handing over texts"));
+    TIDEMILL_RETURN_IF_ERROR(
+        CheckRuntime(RuntimeApi().CreateTensorAsOrtValue(allocator, shape, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value),
+                     "handing over texts"));
     ValuePointer owned(value);
     for (size_t i = 0; i < count; ++i) {
       const std::string_view text = TextInput(column, first + i);
       if (text.empty()) continue;
       char* buffer = nullptr;
-      TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().GetResizedStringTensorElementBuffer(value, i, text.size(), &buffer), "handing over texts"));
+      TIDEMILL_RETURN_IF_ERROR(
+          CheckRuntime(RuntimeApi().GetResizedStringTensorElementBuffer(value, i, text.size(), &buffer), "handing over texts"));
       std::memcpy(buffer, text.data(), text.size());
     }
     return owned;
@@ -132,33 +138,40 @@ Status CheckInputs(OrtSession* session, const std::vector<Field>& inputs) {
   bool equal = count == inputs.size();
   for (size_t i = 0; equal && i < count; ++i) {
     char* name = nullptr;
-    TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().SessionGetInputName(session, i, allocator, &name), "reading a graph's inputs"));
+    TIDEMILL_RETURN_IF_ERROR(
+        CheckRuntime(RuntimeApi().SessionGetInputName(session, i, allocator, &name), "reading a graph's inputs"));
     equal = inputs[i].name == name;
     TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().AllocatorFree(allocator, name), "reading a graph's inputs"));
   }
   if (equal) return Ok();
-  return UserError("bad_model", "the model package's graph and its description name different inputs", "the package is damaged: train the model again");
+  return UserError("bad_model", "the model package's graph and its description name different inputs",
+                   "the package is damaged: train the model again");
 }
 
 }  // namespace
 
 Result<std::unique_ptr<OnnxSession>> OnnxSession::Load(std::string_view graph, std::vector<Field> inputs) {
   if (OrtGetApiBase()->GetApi(ORT_API_VERSION) == nullptr) {
-    return InternalError(fmt::format("ONNX Runtime {} is older than the interface that Tidemill was built with", OnnxRuntimeVersion()));
+    return InternalError(
+        fmt::format("ONNX Runtime {} is older than the interface that Tidemill was built with", OnnxRuntimeVersion()));
   }
   OrtEnv* env_handle = nullptr;
   TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().CreateEnv(ORT_LOGGING_LEVEL_FATAL, "tidemill", &env_handle), "starting"));
   EnvPointer env(env_handle);
   TIDEMILL_ASSIGN_OR_RETURN(const OptionsPointer options, MakeOptions());
   OrtSession* session_handle = nullptr;
-  if (Status created = CheckRuntime(RuntimeApi().CreateSessionFromArray(env.get(), graph.data(), graph.size(), options.get(), &session_handle), "loading a graph");
+  if (Status created =
+          CheckRuntime(RuntimeApi().CreateSessionFromArray(env.get(), graph.data(), graph.size(), options.get(), &session_handle),
+                       "loading a graph");
       !created.ok()) {
-    return UserError("bad_model", created.error().message, "the package is damaged, or made by another version: train the model again");
+    return UserError("bad_model", created.error().message,
+                     "the package is damaged, or made by another version: train the model again");
   }
   SessionPointer session(session_handle);
   TIDEMILL_RETURN_IF_ERROR(CheckInputs(session_handle, inputs));
   OrtMemoryInfo* memory = nullptr;
-  TIDEMILL_RETURN_IF_ERROR(CheckRuntime(RuntimeApi().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "starting"));
+  TIDEMILL_RETURN_IF_ERROR(
+      CheckRuntime(RuntimeApi().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "starting"));
   std::unique_ptr<OnnxSession> loaded =
       std::make_unique<RuntimeSession>(std::move(env), std::move(session), MemoryPointer(memory), std::move(inputs));
   return loaded;

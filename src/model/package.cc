@@ -40,7 +40,8 @@ Result<ModelPackage> ModelPackage::Parse(std::string_view bytes) {
   bytes.remove_prefix(kPackageHeading.size());
   TIDEMILL_ASSIGN_OR_RETURN(const size_t description_size, TakeSize(bytes, "description"));
   TIDEMILL_ASSIGN_OR_RETURN(const size_t onnx_size, TakeSize(bytes, "onnx"));
-  if (description_size > bytes.size() || bytes.size() - description_size != onnx_size) return DamagedPackage("it is cut short or too long");
+  if (description_size > bytes.size() || bytes.size() - description_size != onnx_size)
+    return DamagedPackage("it is cut short or too long");
   ModelPackage package;
   package.description = Json::parse(bytes.substr(0, description_size), nullptr, /*allow_exceptions=*/false);
   if (!package.description.is_object()) return DamagedPackage("its description is not JSON");

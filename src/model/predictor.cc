@@ -15,22 +15,28 @@ namespace tidemill {
 namespace {
 
 Result<std::vector<Field>> InputsOfPackage(const ModelPackage& package) {
-  const auto damaged = [] { return UserError("bad_model", "the model package's description has no list of inputs", "train the model again"); };
+  const auto damaged = [] {
+    return UserError("bad_model", "the model package's description has no list of inputs", "train the model again");
+  };
   const auto list = package.description.find("inputs");
   if (list == package.description.end() || !list->is_array()) return damaged();
   std::vector<Field> inputs;
   for (const Json& item : *list) {
-    if (!item.is_object() || !item.contains("name") || !item.contains("type") || !item["name"].is_string() || !item["type"].is_string()) return damaged();
+    if (!item.is_object() || !item.contains("name") || !item.contains("type") || !item["name"].is_string() ||
+        !item["type"].is_string())
+      return damaged();
     TIDEMILL_ASSIGN_OR_RETURN(const Type type, ParseType(item["type"].get<std::string>()));
     inputs.push_back({item["name"].get<std::string>(), type});
   }
   return inputs;
 }
 
-/// Scores chunk by chunk; many chunks are shared among threads, each with the same session, so that no sum depends on their number.
+/// Scores chunk by chunk; many chunks are shared among threads, each with the same session, so that no sum depends on their
+/// number.
 class OnnxPredictor : public Predictor {
  public:
-  OnnxPredictor(std::unique_ptr<OnnxSession> session, int threads) : session_(std::move(session)), threads_(std::max(1, threads)) {}
+  OnnxPredictor(std::unique_ptr<OnnxSession> session, int threads)
+      : session_(std::move(session)), threads_(std::max(1, threads)) {}
 
   const std::vector<Field>& inputs() const override { return session_->inputs(); }
 

@@ -10,8 +10,8 @@
 
 namespace tidemill {
 
-/// Runs a model package with ONNX Runtime; the one path for batch and online. A row's score does not depend on the rows beside it.
-/// Thread-safe: Predict may be called from many threads.
+/// Runs a model package with ONNX Runtime; the one path for batch and online. A row's score does not depend on the rows beside
+/// it. Thread-safe: Predict may be called from many threads.
 class Predictor {
  public:
   static Result<std::unique_ptr<Predictor>> Load(const ModelPackage& package, int threads);

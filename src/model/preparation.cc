@@ -24,7 +24,8 @@ std::vector<std::string> NamesOf(const std::vector<Field>& fields) {
 }
 
 /// The inputs that a step means: names, or "numeric" and "text" for all of that kind that `taken` does not hold yet.
-Result<std::vector<size_t>> InputsOfStep(const PrepareStep& step, const std::vector<Field>& inputs, const std::set<size_t>& taken) {
+Result<std::vector<size_t>> InputsOfStep(const PrepareStep& step, const std::vector<Field>& inputs,
+                                         const std::set<size_t>& taken) {
   std::vector<size_t> found;
   for (const std::string& name : step.columns) {
     const auto field = std::find_if(inputs.begin(), inputs.end(), [&](const Field& input) { return input.name == name; });
@@ -46,8 +47,10 @@ Result<void> CheckSuits(const PrepareStep& step, const Field& input) {
   const bool wants_text = step.kind != "impute";
   if (wants_text == IsTextField(input)) return Ok();
   if (wants_text) {
-    return UserErrorAt("wrong_type", fmt::format("{} is for text, but '{}' is {}", step.kind, input.name, TypeName(input.type)), step.place,
-                       fmt::format("leave '{}' as the number it is, or make it a text among the features: cast({} as text)", input.name, input.name));
+    return UserErrorAt("wrong_type", fmt::format("{} is for text, but '{}' is {}", step.kind, input.name, TypeName(input.type)),
+                       step.place,
+                       fmt::format("leave '{}' as the number it is, or make it a text among the features: cast({} as text)",
+                                   input.name, input.name));
   }
   return UserErrorAt("wrong_type", fmt::format("impute is for numbers, but '{}' is text", input.name), step.place,
                      "one_hot and ordinal give missing texts a category of their own");
@@ -97,8 +100,10 @@ Result<std::vector<std::string>> FrequentCategories(const PrepareStep& step, con
     if (count >= step.other_below) categories.emplace_back(text);
   }
   if (categories.size() > kCategoriesMax) {
-    return UserErrorAt("too_many_categories", fmt::format("'{}' has {} categories, at most {} are encoded", column.name, categories.size(), kCategoriesMax),
-                       step.place, "raise other_below, so that rare categories become one");
+    return UserErrorAt(
+        "too_many_categories",
+        fmt::format("'{}' has {} categories, at most {} are encoded", column.name, categories.size(), kCategoriesMax), step.place,
+        "raise other_below, so that rare categories become one");
   }
   std::sort(categories.begin(), categories.end());
   return categories;
@@ -121,8 +126,10 @@ std::string_view EncodingName(PreparedInput::Encoding encoding) {
 }
 
 Error UnencodedTextError(const ModelAsset& model, const Field& input) {
-  return UserErrorAt("text_not_encoded", fmt::format("input '{}' of model '{}' is text, and no step under 'prepare' encodes it", input.name, model.name),
-                     model.place, fmt::format("add for instance  - one_hot: {{columns: [{}], other_below: 50}}", input.name));
+  return UserErrorAt(
+      "text_not_encoded",
+      fmt::format("input '{}' of model '{}' is text, and no step under 'prepare' encodes it", input.name, model.name),
+      model.place, fmt::format("add for instance  - one_hot: {{columns: [{}], other_below: 50}}", input.name));
 }
 
 }  // namespace

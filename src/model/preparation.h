@@ -18,8 +18,8 @@ namespace tidemill {
 /// What stands for a missing text in a model's input: ONNX has no null texts. An empty text therefore counts as missing.
 inline constexpr std::string_view kMissingText = "";
 
-/// The number that a model sees for a numeric column's value: false and true as 0 and 1, a timestamp as seconds and a date as days
-/// since 1970-01-01, null as NaN.
+/// The number that a model sees for a numeric column's value: false and true as 0 and 1, a timestamp as seconds and a date as
+/// days since 1970-01-01, null as NaN.
 double NumericInput(const Column& column, size_t row);
 /// The text that a model sees: kMissingText for null.
 std::string_view TextInput(const Column& column, size_t row);
@@ -44,8 +44,8 @@ inline constexpr int64_t kMissingCode = 0;
 inline constexpr int64_t kOtherCode = 1;
 inline constexpr int64_t kFirstCategoryCode = 2;
 
-/// A model's preparation, fitted on training rows: fills and categories. All of it is arithmetic that an ONNX graph repeats to the bit
-/// (see onnx_graph.h). Numbers come first in the matrix, then encoded texts; within each the inputs' order. Value type.
+/// A model's preparation, fitted on training rows: fills and categories. All of it is arithmetic that an ONNX graph repeats to
+/// the bit (see onnx_graph.h). Numbers come first in the matrix, then encoded texts; within each the inputs' order. Value type.
 class Preparation {
  public:
   /// Errors (with the step's place): unknown columns, steps that do not suit a column's type, text columns that no step encodes.

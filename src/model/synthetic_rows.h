@@ -30,7 +30,8 @@ class Random {
 
 constexpr int64_t kHour = 3600 * kMicrosPerSecond;
 
-/// Inputs of every type, with nulls, a constant column, a column without values, and texts with rare ones; then `extra_numbers` more numbers.
+/// Inputs of every type, with nulls, a constant column, a column without values, and texts with rare ones; then `extra_numbers`
+/// more numbers.
 std::vector<Field> Inputs(int extra_numbers = 0);
 /// Rows an hour apart from 2020-01-01 on: at, label, label_known_at (two hours later), and the inputs.
 Columns Rows(size_t count, uint64_t seed, int extra_numbers = 0);

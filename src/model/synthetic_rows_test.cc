@@ -12,9 +12,10 @@ constexpr Timestamp kStart{1'577'836'800 * kMicrosPerSecond};  // 2020-01-01
 }  // namespace
 
 std::vector<Field> Inputs(int extra_numbers) {
-  std::vector<Field> inputs{{"carrier", Type::kText},  {"delay", Type::kDouble},    {"seats", Type::kInt64},       {"weekend", Type::kBool},
-                            {"dest", Type::kText},     {"planned", Type::kTimestamp}, {"built", Type::kDate},      {"constant", Type::kDouble},
-                            {"nothing", Type::kDouble}, {"full", Type::kDouble},     {"nothing_text", Type::kText}};
+  std::vector<Field> inputs{{"carrier", Type::kText}, {"delay", Type::kDouble},     {"seats", Type::kInt64},
+                            {"weekend", Type::kBool}, {"dest", Type::kText},        {"planned", Type::kTimestamp},
+                            {"built", Type::kDate},   {"constant", Type::kDouble},  {"nothing", Type::kDouble},
+                            {"full", Type::kDouble},  {"nothing_text", Type::kText}};
   for (int i = 0; i < extra_numbers; ++i) inputs.push_back({fmt::format("number_{}", i), Type::kDouble});
   return inputs;
 }
@@ -52,7 +53,8 @@ Columns Rows(size_t count, uint64_t seed, int extra_numbers) {
       if (n % 5 == 0) noise += number / 125 - 0.5;
       append(fmt::format("number_{}", n).c_str(), or_null(n % 3 == 0 ? 0.2 : 0.0, number));
     }
-    const double lean = delay / 15 + (carrier % 3 == 0 ? 1 : 0) + (dest < 8 ? 1.5 : 0) + (weekend ? -0.5 : 0) + (full - 0.5) * 2 + noise - 1.5;
+    const double lean =
+        delay / 15 + (carrier % 3 == 0 ? 1 : 0) + (dest < 8 ? 1.5 : 0) + (weekend ? -0.5 : 0) + (full - 0.5) * 2 + noise - 1.5;
     append("label", random.Uniform() < 1 / (1 + std::exp(-lean)));
   }
   return rows;
@@ -70,7 +72,8 @@ ModelAsset Model(size_t count) {
   model.refit_all = true;
   model.place = Place{.file = "models/late.yaml", .line = 1, .column = 1, .length = 1, .excerpt = ""};
   model.algorithm = "lightgbm";
-  model.parameters = {{"num_leaves", int64_t{15}}, {"rounds", int64_t{60}}, {"learning_rate", 0.1}, {"early_stopping", int64_t{10}}};
+  model.parameters = {
+      {"num_leaves", int64_t{15}}, {"rounds", int64_t{60}}, {"learning_rate", 0.1}, {"early_stopping", int64_t{10}}};
   const auto step = [](std::string kind, std::vector<std::string> columns, std::string with, int64_t other_below) {
     PrepareStep made;
     made.kind = std::move(kind);
@@ -79,7 +82,8 @@ ModelAsset Model(size_t count) {
     made.other_below = other_below;
     return made;
   };
-  model.prepare = {step("impute", {"seats", "nothing"}, "median", 0), step("one_hot", {"carrier"}, "", 20), step("ordinal", {"text"}, "", 20)};
+  model.prepare = {step("impute", {"seats", "nothing"}, "median", 0), step("one_hot", {"carrier"}, "", 20),
+                   step("ordinal", {"text"}, "", 20)};
   return model;
 }
 

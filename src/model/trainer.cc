@@ -39,7 +39,8 @@ struct LabelledRows {
 
 Result<const Column*> FindTime(const Columns& rows, const std::string& name) {
   const Column* column = rows.Find(name);
-  if (column == nullptr || column->type != Type::kTimestamp) return InternalError(fmt::format("the training rows lack the timestamp '{}'", name));
+  if (column == nullptr || column->type != Type::kTimestamp)
+    return InternalError(fmt::format("the training rows lack the timestamp '{}'", name));
   return column;
 }
 
@@ -48,7 +49,9 @@ Result<int> ReadLabel(const ModelAsset& model, const Column& label, size_t row) 
     const double value = NumericInput(label, row);
     if (value == 0.0 || value == 1.0) return value == 1.0 ? 1 : 0;
   }
-  return UserErrorAt("bad_label", fmt::format("the label of model '{}' is {} in a row; it must be true or false, 1 or 0", model.name, FormatValue(label.At(row))),
+  return UserErrorAt("bad_label",
+                     fmt::format("the label of model '{}' is {} in a row; it must be true or false, 1 or 0", model.name,
+                                 FormatValue(label.At(row))),
                      model.place, "make it a condition, for instance \"amount > 100\"");
 }
 
@@ -57,7 +60,9 @@ Result<LabelledRows> ReadLabels(const ModelAsset& model, const Columns& rows) {
   const Column* label = rows.Find("label");
   if (label == nullptr) return InternalError("the training rows lack 'label'");
   TIDEMILL_ASSIGN_OR_RETURN(labelled.times, FindTime(rows, model.timestamp));
-  if (rows.Find("label_known_at") != nullptr) { TIDEMILL_ASSIGN_OR_RETURN(labelled.known_at, FindTime(rows, "label_known_at")); }
+  if (rows.Find("label_known_at") != nullptr) {
+    TIDEMILL_ASSIGN_OR_RETURN(labelled.known_at, FindTime(rows, "label_known_at"));
+  }
   labelled.labels.resize(rows.rows());
   for (size_t row = 0; row < rows.rows(); ++row) {
     if (label->IsNull(row) || labelled.times->IsNull(row)) continue;
@@ -101,21 +106,30 @@ int64_t CountPositives(const std::vector<int>& labels, const std::vector<size_t>
   return std::count_if(rows.begin(), rows.end(), [&](size_t row) { return labels[row] == 1; });
 }
 
-Status CheckEnough(const ModelAsset& model, const Windows& windows, const LabelledRows& labelled, const BoostingSettings& settings, const SplitTimes& split) {
+Status CheckEnough(const ModelAsset& model, const Windows& windows, const LabelledRows& labelled,
+                   const BoostingSettings& settings, const SplitTimes& split) {
   const std::string between = fmt::format("between {} and {}", FormatTimestamp(split.begin), FormatTimestamp(split.train_end));
   if (windows.train.size() < kTrainRowsMin) {
-    return UserErrorAt("too_few_rows", fmt::format("model '{}' has {} labelled rows to train on {}, at least {} are needed", model.name, windows.train.size(), between, kTrainRowsMin),
-                       model.place, windows.left_out > 0 ? fmt::format("{} rows are left out because their label became known after their window's end", windows.left_out)
-                                                         : "lengthen split.train, or move the project clock on until more labels are known");
+    return UserErrorAt(
+        "too_few_rows",
+        fmt::format("model '{}' has {} labelled rows to train on {}, at least {} are needed", model.name, windows.train.size(),
+                    between, kTrainRowsMin),
+        model.place,
+        windows.left_out > 0
+            ? fmt::format("{} rows are left out because their label became known after their window's end", windows.left_out)
+            : "lengthen split.train, or move the project clock on until more labels are known");
   }
   const int64_t positives = CountPositives(labelled.labels, windows.train);
   if (positives == 0 || positives == static_cast<int64_t>(windows.train.size())) {
-    return UserErrorAt("one_class", fmt::format("all {} training rows of model '{}' {} have the same label, {}", windows.train.size(), model.name, between, positives == 0 ? 0 : 1),
+    return UserErrorAt("one_class",
+                       fmt::format("all {} training rows of model '{}' {} have the same label, {}", windows.train.size(),
+                                   model.name, between, positives == 0 ? 0 : 1),
                        model.place, "check the label's expression, or lengthen split.train");
   }
   if (settings.early_stopping > 0 && windows.validate.empty()) {
-    return UserErrorAt("too_few_rows", fmt::format("model '{}' stops early, but its validate window has no labelled rows", model.name), model.place,
-                       "lengthen split.validate, or set early_stopping to 0");
+    return UserErrorAt("too_few_rows",
+                       fmt::format("model '{}' stops early, but its validate window has no labelled rows", model.name),
+                       model.place, "lengthen split.validate, or set early_stopping to 0");
   }
   return Ok();
 }
@@ -125,8 +139,8 @@ Status CheckInputNames(const ModelAsset& model, const std::vector<Field>& inputs
   if (inputs.empty()) return UserErrorAt("no_inputs", fmt::format("model '{}' has no features", model.name), model.place);
   for (const Field& input : inputs) {
     if (input.name == kScoreOutput || input.name == kRawScoreOutput || input.name.empty() || input.name.front() == '/') {
-      return UserErrorAt("reserved_name", fmt::format("an input of model '{}' is named '{}'", model.name, input.name), model.place,
-                         "give it another name: {name: expression}");
+      return UserErrorAt("reserved_name", fmt::format("an input of model '{}' is named '{}'", model.name, input.name),
+                         model.place, "give it another name: {name: expression}");
     }
   }
   return Ok();
@@ -141,7 +155,8 @@ struct FittedModel {
   Json verification;
 };
 
-BoostingRows MakeBoostingRows(const Preparation& preparation, const Columns& rows, const std::vector<size_t>& chosen, const std::vector<int>& labels) {
+BoostingRows MakeBoostingRows(const Preparation& preparation, const Columns& rows, const std::vector<size_t>& chosen,
+                              const std::vector<int>& labels) {
   BoostingRows boosting{.matrix = preparation.Matrix(rows, chosen), .labels = {}, .width = preparation.width()};
   boosting.labels.reserve(chosen.size());
   for (const size_t row : chosen) boosting.labels.push_back(static_cast<float>(labels[row]));
@@ -180,7 +195,8 @@ Columns TakeRows(const Columns& rows, const std::vector<Field>& fields, const st
 }
 
 /// The packaged graph must answer what LightGBM answers, and one row what many rows answer, to the last bit.
-Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inputs, const Columns& sample, const std::vector<double>& expected) {
+Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inputs, const Columns& sample,
+                         const std::vector<double>& expected) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnnxSession> session, OnnxSession::Load(onnx, inputs));
   TIDEMILL_ASSIGN_OR_RETURN(const std::vector<const Column*> columns, session->Bind(sample));
   std::vector<float> raw(expected.size()), scores(expected.size());
@@ -197,8 +213,9 @@ Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inpu
     different_alone += score == scores[row] ? 0 : 1;
   }
   if (different + different_alone > 0) {
-    return InternalError(fmt::format("the packaged graph differs from LightGBM in {} of {} training rows, and from itself in {} of {} rows asked alone",
-                                     different, expected.size(), different_alone, alone));
+    return InternalError(fmt::format(
+        "the packaged graph differs from LightGBM in {} of {} training rows, and from itself in {} of {} rows asked alone",
+        different, expected.size(), different_alone, alone));
   }
   return Json{{"rows_equal_to_lightgbm", expected.size()}, {"rows_equal_alone", alone}};
 }
@@ -214,8 +231,8 @@ struct FitContext {
 };
 
 /// `validate_rows`, `rounds_wanted`: see FitBoostedTrees; null where they don't apply.
-Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<size_t>& fit_rows, const std::vector<size_t>* validate_rows,
-                                 const std::shared_future<int>* rounds_wanted) {
+Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<size_t>& fit_rows,
+                                 const std::vector<size_t>* validate_rows, const std::shared_future<int>* rounds_wanted) {
   FittedModel fitted;
   TIDEMILL_ASSIGN_OR_RETURN(fitted.preparation, Preparation::Fit(context.model, context.inputs, context.rows, fit_rows));
   const std::vector<size_t> sample_rows = EvenSample(fit_rows, kVerifiedRowsMax);
@@ -224,32 +241,37 @@ Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<si
     const BoostingRows train = MakeBoostingRows(fitted.preparation, context.rows, fit_rows, context.labels);
     BoostingRows validate;
     if (validate_rows != nullptr) validate = MakeBoostingRows(fitted.preparation, context.rows, *validate_rows, context.labels);
-    TIDEMILL_ASSIGN_OR_RETURN(fitted.trees, FitBoostedTrees(context.settings, train, validate_rows != nullptr ? &validate : nullptr, sample,
-                                                            context.threads, rounds_wanted));
+    TIDEMILL_ASSIGN_OR_RETURN(fitted.trees,
+                              FitBoostedTrees(context.settings, train, validate_rows != nullptr ? &validate : nullptr, sample,
+                                              context.threads, rounds_wanted));
   }
   fitted.onnx = WriteOnnxGraph(context.inputs, fitted.preparation, fitted.trees.trees);
-  TIDEMILL_ASSIGN_OR_RETURN(fitted.verification, VerifyGraph(fitted.onnx, context.inputs, TakeRows(context.rows, context.inputs, sample_rows),
-                                                             fitted.trees.raw_sample));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      fitted.verification,
+      VerifyGraph(fitted.onnx, context.inputs, TakeRows(context.rows, context.inputs, sample_rows), fitted.trees.raw_sample));
   return fitted;
 }
 
-/// The model that is evaluated (fitted on train) and the one that is packaged (the same, or fitted again on all rows with as many rounds).
+/// The model that is evaluated (fitted on train) and the one that is packaged (the same, or fitted again on all rows with as many
+/// rounds).
 struct FittedPair {
   FittedModel evaluated;
   std::optional<FittedModel> refitted;
 };
 
-/// Both fits run side by side, each in one thread for every two allowed: quicker on two cores than one fit in two threads that wait for each
-/// other several times a round, and unharmed by other work on the machine.
+/// Both fits run side by side, each in one thread for every two allowed: quicker on two cores than one fit in two threads that
+/// wait for each other several times a round, and unharmed by other work on the machine.
 Result<FittedPair> FitBoth(const FitContext& context, const Windows& windows) {
   std::shared_future<int> rounds_wanted;
   std::future<Result<FittedModel>> refit;
-  std::promise<int> rounds;  // the last, so that it goes first: when this function is left early, the other fit must not wait for it
+  std::promise<int>
+      rounds;  // the last, so that it goes first: when this function is left early, the other fit must not wait for it
   rounds_wanted = rounds.get_future().share();
   if (context.model.refit_all) {
     refit = std::async(std::launch::async, [&] { return FitAndVerify(context, windows.all, nullptr, &rounds_wanted); });
   }
-  auto evaluated = FitAndVerify(context, windows.train, context.settings.early_stopping > 0 ? &windows.validate : nullptr, nullptr);
+  auto evaluated =
+      FitAndVerify(context, windows.train, context.settings.early_stopping > 0 ? &windows.validate : nullptr, nullptr);
   rounds.set_value(evaluated.ok() ? evaluated->trees.rounds : 0);
   FittedPair pair;
   if (refit.valid()) {
@@ -296,8 +318,8 @@ Json DescribeSplit(const ModelAsset& model, const SplitTimes& split) {
               {"note", split.note}};
 }
 
-Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, const BoostingSettings& settings, const SplitTimes& split,
-                   const Windows& windows, const FittedModel& fitted, const TrainingResult& result) {
+Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, const BoostingSettings& settings,
+                   const SplitTimes& split, const Windows& windows, const FittedModel& fitted, const TrainingResult& result) {
   Json description;
   description["format"] = 1;
   description["model"] = model.name;
@@ -309,17 +331,23 @@ Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, co
   description["rounds_kept"] = fitted.trees.rounds;
   description["split"] = DescribeSplit(model, split);
   description["trained_until"] = FormatTimestamp(result.trained_until);
-  description["rows"] = Json{{"train", windows.train.size()}, {"validate", windows.validate.size()}, {"test", windows.test.size()},
-                             {"label_too_late", windows.left_out}, {"fitted", model.refit_all ? windows.all.size() : windows.train.size()}};
+  description["rows"] = Json{{"train", windows.train.size()},
+                             {"validate", windows.validate.size()},
+                             {"test", windows.test.size()},
+                             {"label_too_late", windows.left_out},
+                             {"fitted", model.refit_all ? windows.all.size() : windows.train.size()}};
   description["metrics"] = result.metrics;
   description["importances"] = result.importances;
   description["verification"] = fitted.verification;
-  description["versions"] = Json{{"tidemill", TIDEMILL_VERSION}, {"kernel", KernelVersion()}, {"lightgbm", kLightgbmVersion}, {"onnxruntime", OnnxRuntimeVersion()}};
+  description["versions"] = Json{{"tidemill", TIDEMILL_VERSION},
+                                 {"kernel", KernelVersion()},
+                                 {"lightgbm", kLightgbmVersion},
+                                 {"onnxruntime", OnnxRuntimeVersion()}};
   return description;
 }
 
-Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs, const Columns& rows, const std::vector<int>& labels, int threads,
-                     TrainingResult& result) {
+Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs, const Columns& rows,
+                     const std::vector<int>& labels, int threads, TrainingResult& result) {
   const ModelPackage evaluated{.onnx = fitted.onnx, .description = Json{{"inputs", DescribeInputs(inputs)}}};
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Predictor> predictor, Predictor::Load(evaluated, threads));
   TIDEMILL_ASSIGN_OR_RETURN(result.test_scores, predictor->Predict(TakeRows(rows, inputs, result.test_rows)));
@@ -336,10 +364,13 @@ Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Times
   const int64_t asked = model.train.micros + model.validate.micros + model.test.micros;
   const int64_t available = now.micros - first_row.micros + 1;  // `begin` is exclusive: the first row lies after it
   if (model.train.micros <= 0 || asked <= 0) {
-    return UserErrorAt("bad_split", fmt::format("model '{}' has no time to train on", model.name), model.place, "give split.train a duration, for instance 90d");
+    return UserErrorAt("bad_split", fmt::format("model '{}' has no time to train on", model.name), model.place,
+                       "give split.train a duration, for instance 90d");
   }
   if (now < first_row) {
-    return UserErrorAt("too_little_history", fmt::format("the first row for model '{}' is at {}, after the project clock {}", model.name, FormatTimestamp(first_row), FormatTimestamp(now)),
+    return UserErrorAt("too_little_history",
+                       fmt::format("the first row for model '{}' is at {}, after the project clock {}", model.name,
+                                   FormatTimestamp(first_row), FormatTimestamp(now)),
                        model.place, "move the project clock on with --now");
   }
   SplitTimes split;
@@ -350,7 +381,8 @@ Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Times
   split.begin = now - Duration{span};
   if (span < asked) {
     constexpr double kDay = static_cast<double>(kMicrosPerDay);
-    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion", static_cast<double>(span) / kDay, static_cast<double>(asked) / kDay);
+    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion",
+                             static_cast<double>(span) / kDay, static_cast<double>(asked) / kDay);
   }
   return split;
 }
@@ -374,7 +406,8 @@ EvaluationCurves ComputeCurves(const std::vector<double>& scores, const std::vec
           .calibration = CalibrationCurve(scores, labels, kCalibrationBins)};
 }
 
-Result<TrainingResult> TrainModel(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows, const SplitTimes& split, int threads) {
+Result<TrainingResult> TrainModel(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows,
+                                  const SplitTimes& split, int threads) {
   TIDEMILL_ASSIGN_OR_RETURN(const BoostingSettings settings, ReadBoostingSettings(model));
   TIDEMILL_RETURN_IF_ERROR(CheckInputNames(model, inputs));
   TIDEMILL_ASSIGN_OR_RETURN(const LabelledRows labelled, ReadLabels(model, rows));

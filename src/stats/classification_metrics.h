@@ -5,14 +5,17 @@
 #include <utility>
 #include <vector>
 
-/// How well scores separate two classes. Labels are 0 or 1; scores and labels have the same length. Where a figure is not defined (no rows,
-/// one class only, a score that is NaN) it is nullopt, never a number that looks like one. Sums go in a fixed order: equal input, equal bits.
+/// How well scores separate two classes. Labels are 0 or 1; scores and labels have the same length. Where a figure is not defined
+/// (no rows, one class only, a score that is NaN) it is nullopt, never a number that looks like one. Sums go in a fixed order:
+/// equal input, equal bits.
 namespace tidemill {
 
-/// The chance that a positive row scores higher than a negative one, ties counting half (the area under the ROC curve). Exact up to 2^31 rows.
+/// The chance that a positive row scores higher than a negative one, ties counting half (the area under the ROC curve). Exact up
+/// to 2^31 rows.
 std::optional<double> AreaUnderRoc(std::span<const double> scores, std::span<const int> labels);
 
-/// Sum over the distinct scores, from the highest down, of (recall gained) * precision: no interpolation (scikit-learn's definition).
+/// Sum over the distinct scores, from the highest down, of (recall gained) * precision: no interpolation (scikit-learn's
+/// definition).
 std::optional<double> AveragePrecision(std::span<const double> scores, std::span<const int> labels);
 
 /// Mean of -ln(probability given to what happened), in nats; scores are kept 2^-52 away from 0 and 1. Defined for one class too.
@@ -26,13 +29,16 @@ std::optional<double> Accuracy(std::span<const double> scores, std::span<const i
 
 using CurvePoints = std::vector<std::pair<double, double>>;
 
-/// (false positive rate, true positive rate) from (0, 0) to (1, 1), at most `points_max` (>= 3) points about equally far apart. Empty when undefined.
+/// (false positive rate, true positive rate) from (0, 0) to (1, 1), at most `points_max` (>= 3) points about equally far apart.
+/// Empty when undefined.
 CurvePoints RocCurve(std::span<const double> scores, std::span<const int> labels, size_t points_max);
 
-/// (recall, precision) by falling score, at most `points_max` (>= 3) points about equally far apart in recall. Empty when undefined.
+/// (recall, precision) by falling score, at most `points_max` (>= 3) points about equally far apart in recall. Empty when
+/// undefined.
 CurvePoints PrecisionRecallCurve(std::span<const double> scores, std::span<const int> labels, size_t points_max);
 
-/// (mean score, share of positives) of at most `bins` groups of about as many rows each, by rising score; equal scores stay together.
+/// (mean score, share of positives) of at most `bins` groups of about as many rows each, by rising score; equal scores stay
+/// together.
 CurvePoints CalibrationCurve(std::span<const double> scores, std::span<const int> labels, size_t bins);
 
 }  // namespace tidemill
