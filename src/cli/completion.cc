@@ -1,5 +1,7 @@
 #include "cli/completion.h"
 
+#include <sstream>
+
 #include <fmt/format.h>
 
 #include "cli/help.h"
@@ -78,18 +80,13 @@ std::string FishQuoted(std::string_view text) {
 
 /// The condition under which a command's words are offered: all of its path is there, and none of its commands.
 std::string FishCondition(const Words& words) {
-  std::string condition;
-  std::string path = words.path;
-  for (size_t at = 0; !path.empty(); at = path.find(' ')) {
-    if (at == std::string::npos) at = path.size();
-    const size_t end = std::min(path.find(' '), path.size());
-    condition += (condition.empty() ? "" : "; and ") + ("__fish_seen_subcommand_from " + path.substr(0, end));
-    path = end < path.size() ? path.substr(end + 1) : "";
-  }
+  std::vector<std::string> conditions;
+  std::istringstream path(words.path);
+  for (std::string word; path >> word;) conditions.push_back("__fish_seen_subcommand_from " + word);
   std::string children;
-  for (const Command& child : words.command->commands) children += " " + child.name;
-  if (!children.empty()) condition += (condition.empty() ? "" : "; and ") + ("not __fish_seen_subcommand_from" + children);
-  return condition.empty() ? "true" : condition;
+  for (const Command& child : words.command->commands) children += child.hidden ? "" : " " + child.name;
+  if (!children.empty()) conditions.push_back("not __fish_seen_subcommand_from" + children);
+  return conditions.empty() ? "true" : fmt::format("{}", fmt::join(conditions, "; and "));
 }
 
 std::string FishScript(const std::vector<Words>& all, const std::vector<Parameter>& common) {
