@@ -17,7 +17,8 @@ Error BadValue(const Json& json, std::string_view expected) {
 }
 
 Result<Value> IntegerFromJson(const Json& json) {
-  if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) return BadValue(json, "an integer of 64 bits");
+  if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
+    return BadValue(json, "an integer of 64 bits");
   if (json.is_number_integer()) return Value(json.get<int64_t>());
   constexpr double kExact = 9007199254740992.0;  // 2^53: from here on doubles skip integers
   if (json.is_number_float()) {
@@ -93,12 +94,18 @@ Json ValueToJson(const Value& value) {
 Result<Value> ValueFromJson(const Json& json, Type type) {
   if (json.is_null()) return Value();
   switch (type) {
-    case Type::kBool: return json.is_boolean() ? Result<Value>(Value(json.get<bool>())) : BadValue(json, "true or false");
-    case Type::kInt64: return IntegerFromJson(json);
-    case Type::kDouble: return NumberFromJson(json);
-    case Type::kText: return json.is_string() ? Result<Value>(Value(json.get<std::string>())) : BadValue(json, "a text");
-    case Type::kTimestamp: return TimestampFromJson(json);
-    case Type::kDate: return DateFromJson(json);
+    case Type::kBool:
+      return json.is_boolean() ? Result<Value>(Value(json.get<bool>())) : BadValue(json, "true or false");
+    case Type::kInt64:
+      return IntegerFromJson(json);
+    case Type::kDouble:
+      return NumberFromJson(json);
+    case Type::kText:
+      return json.is_string() ? Result<Value>(Value(json.get<std::string>())) : BadValue(json, "a text");
+    case Type::kTimestamp:
+      return TimestampFromJson(json);
+    case Type::kDate:
+      return DateFromJson(json);
   }
   return BadValue(json, "a value");
 }
@@ -119,7 +126,8 @@ Result<Json> ParseJson(std::string_view text, int depth_max) {
     return json;
   } catch (const Json::parse_error& problem) {
     std::string why = problem.what();
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...": the bracket is for programmers.
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...": the bracket
+    // is for programmers.
     if (const size_t at = why.find("] "); at != std::string::npos) why = why.substr(at + 2);
     return UserError("bad_json", "this is not JSON: " + why);
   } catch (const Json::exception& problem) {  // a number that is out of range

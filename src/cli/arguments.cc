@@ -2,8 +2,8 @@
 
 #include <deque>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "base/text_distance.h"
 #include "cli/help.h"
@@ -11,7 +11,8 @@
 namespace tidemill {
 namespace {
 
-/// A command with its CLI11 twin and the texts that CLI11 found for each parameter. CLI11 splits the line; meaning is ours.
+/// A command with its CLI11 twin and the texts that CLI11 found for each parameter. CLI11 splits the line;
+/// meaning is ours.
 struct Twin {
   const Command* command = nullptr;
   std::vector<const Command*> path;
@@ -22,7 +23,8 @@ struct Twin {
 
 class LineParser {
  public:
-  LineParser(const Command& root, const std::vector<Parameter>& common) : app_(root.summary, root.name), common_(common) {
+  LineParser(const Command& root, const std::vector<Parameter>& common)
+      : app_(root.summary, root.name), common_(common) {
     Prepare(root, {}, &app_);
     app_.add_flag("--version", version_);
     for (const Parameter& parameter : common_) AddParameter(parameter, &twins_.front());
@@ -54,7 +56,8 @@ class LineParser {
     app->allow_extras(true);
     app->fallthrough(path.size() > 1);
     for (const Parameter& parameter : command.parameters) AddParameter(parameter, &twin);
-    for (const Command& child : command.commands) Prepare(child, path, app->add_subcommand(child.name, child.summary));
+    for (const Command& child : command.commands)
+      Prepare(child, path, app->add_subcommand(child.name, child.summary));
   }
 
   void AddParameter(const Parameter& parameter, Twin* twin) {
@@ -89,12 +92,16 @@ class LineParser {
       const std::string where = fmt::format("'{}'", CommandLine(chosen.path));
       if (text.size() > 1 && text[0] == '-') {
         const std::string name = text.substr(0, text.find('='));
-        return UserError("unknown_option", fmt::format("unknown option '{}' of {}", name, where), SuggestionHint(name, OptionNames(chosen)));
+        return UserError("unknown_option", fmt::format("unknown option '{}' of {}", name, where),
+                         SuggestionHint(name, OptionNames(chosen)));
       }
       if (!chosen.command->commands.empty()) {
-        return UserError("unknown_command", fmt::format("unknown command '{}' of {}", text, where), SuggestionHint(text, CommandNames(*chosen.command)));
+        return UserError("unknown_command", fmt::format("unknown command '{}' of {}", text, where),
+                         SuggestionHint(text, CommandNames(*chosen.command)));
       }
-      return UserError("unexpected_argument", fmt::format("{} takes no further argument, but '{}' came", where, text), HelpHint(chosen));
+      return UserError("unexpected_argument",
+                       fmt::format("{} takes no further argument, but '{}' came", where, text),
+                       HelpHint(chosen));
     }
     return Ok();
   }
@@ -107,8 +114,10 @@ class LineParser {
   static Status Store(const Twin& twin, const Twin& chosen) {
     for (const auto& [parameter, texts] : twin.texts) {
       if (parameter->required && texts.empty()) {
-        return UserError("missing_argument", fmt::format("'{}' needs {}: {}", CommandLine(chosen.path), parameter->name, parameter->help),
-                         "usage: " + UsageLine(chosen.path));
+        return UserError(
+            "missing_argument",
+            fmt::format("'{}' needs {}: {}", CommandLine(chosen.path), parameter->name, parameter->help),
+            "usage: " + UsageLine(chosen.path));
       }
       for (const std::string& text : texts) TIDEMILL_RETURN_IF_ERROR(parameter->store(text));
     }
@@ -133,10 +142,13 @@ class LineParser {
     return names;
   }
 
-  static std::string HelpHint(const Twin& chosen) { return fmt::format("see '{} --help'", CommandLine(chosen.path)); }
+  static std::string HelpHint(const Twin& chosen) {
+    return fmt::format("see '{} --help'", CommandLine(chosen.path));
+  }
 
   static std::string Lowered(std::string text) {
-    if (!text.empty() && std::isupper(static_cast<unsigned char>(text[0]))) text[0] = static_cast<char>(std::tolower(text[0]));
+    if (!text.empty() && std::isupper(static_cast<unsigned char>(text[0])))
+      text[0] = static_cast<char>(std::tolower(text[0]));
     return text;
   }
 
@@ -148,7 +160,8 @@ class LineParser {
 
 }  // namespace
 
-Result<ParsedArguments> ParseArguments(const Command& root, const std::vector<Parameter>& common, const std::vector<std::string>& arguments) {
+Result<ParsedArguments> ParseArguments(const Command& root, const std::vector<Parameter>& common,
+                                       const std::vector<std::string>& arguments) {
   return LineParser(root, common).Parse(arguments);
 }
 

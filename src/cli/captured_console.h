@@ -13,7 +13,8 @@ struct CapturedConsole {
   Console console;
 
   explicit CapturedConsole(ConsoleOptions options = {})
-      : console([this](std::string_view bytes) { return out += bytes, Ok(); }, [this](std::string_view bytes) { return err += bytes, Ok(); }, options) {}
+      : console([this](std::string_view bytes) { return out += bytes, Ok(); },
+                [this](std::string_view bytes) { return err += bytes, Ok(); }, options) {}
   CapturedConsole(const CapturedConsole&) = delete;
   CapturedConsole& operator=(const CapturedConsole&) = delete;
 };

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "cli/arguments.h"
 #include "base/error_json.h"
+#include "cli/arguments.h"
 #include "cli/help.h"
 
 namespace tidemill {
@@ -17,7 +17,8 @@ constexpr int kExitUsage = 2;
 
 void TellError(const Error& error, bool json, Console& console) {
   if (json) {
-    console.Tell(Json{{"error", ErrorToJson(error)}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+    console.Tell(Json{{"error", ErrorToJson(error)}}.dump(-1, ' ', false, Json::error_handler_t::replace) +
+                 "\n");
     return;
   }
   std::string text = error.Format();
@@ -47,7 +48,8 @@ std::unique_ptr<const Command> MakeCommandTree() {
   root->name = "tidemill";
   root->summary = "machine learning inside data engineering, as one program and one folder of plain files";
   root->details =
-      "Data goes to stdout, messages and progress to stderr. The exit code is 0 only on success, 1 when the command failed, 2 when the command "
+      "Data goes to stdout, messages and progress to stderr. The exit code is 0 only on success, 1 when the "
+      "command failed, 2 when the command "
       "line is wrong. With --json, data and errors are JSON.";
   root->examples = {{"tidemill init --from churn.csv --predict churned", "a project that runs at once"},
                     {"tidemill run", "bring everything up to date"},
@@ -74,9 +76,13 @@ std::unique_ptr<const Command> MakeCommandTree() {
 
 std::vector<Parameter> CommonParameters(CommandContext* context) {
   std::vector<Parameter> common;
-  common.push_back(Option("--project", "DIR", "folder of the project, or one below it (default: .)", &context->project).Offering(Completes::kFolders));
+  common.push_back(
+      Option("--project", "DIR", "folder of the project, or one below it (default: .)", &context->project)
+          .Offering(Completes::kFolders));
   common.push_back(Flag("--json", "data and errors as JSON", &context->json));
-  common.push_back(Option("--now", "TIME", "the project clock: what became known later is not seen (default: the wall clock)", &context->now));
+  common.push_back(Option("--now", "TIME",
+                          "the project clock: what became known later is not seen (default: the wall clock)",
+                          &context->now));
   return common;
 }
 

@@ -29,12 +29,18 @@ Status WriteAll(int descriptor, std::string_view bytes) {
 
 std::string_view Code(Style style) {
   switch (style) {
-    case Style::kPlain: return "";
-    case Style::kBold: return "\x1b[1m";
-    case Style::kDim: return "\x1b[2m";
-    case Style::kGood: return "\x1b[32m";
-    case Style::kBad: return "\x1b[31m";
-    case Style::kCaution: return "\x1b[33m";
+    case Style::kPlain:
+      return "";
+    case Style::kBold:
+      return "\x1b[1m";
+    case Style::kDim:
+      return "\x1b[2m";
+    case Style::kGood:
+      return "\x1b[32m";
+    case Style::kBad:
+      return "\x1b[31m";
+    case Style::kCaution:
+      return "\x1b[33m";
   }
   return "";
 }
@@ -59,7 +65,8 @@ int TerminalWidth() {
 
 }  // namespace
 
-Console::Console(Sink out, Sink err, ConsoleOptions options) : out_(std::move(out)), err_(std::move(err)), options_(options) {}
+Console::Console(Sink out, Sink err, ConsoleOptions options)
+    : out_(std::move(out)), err_(std::move(err)), options_(options) {}
 
 Status Console::Write(std::string_view data) {
   buffer_ += data;

@@ -19,12 +19,12 @@ using Sink = std::function<Status(std::string_view bytes)>;
 struct ConsoleOptions {
   bool out_is_terminal = false;
   bool err_is_terminal = false;
-  bool colours = false;    ///< for streams that are terminals
-  int width_columns = 100; ///< of the terminal on stderr
+  bool colours = false;     ///< for streams that are terminals
+  int width_columns = 100;  ///< of the terminal on stderr
 };
 
-/// The two streams of a command: data on stdout, messages and progress on stderr. Data is buffered up to 64 KiB.
-/// Not thread-safe.
+/// The two streams of a command: data on stdout, messages and progress on stderr. Data is buffered up to 64
+/// KiB. Not thread-safe.
 class Console {
  public:
   Console(Sink out, Sink err, ConsoleOptions options);

@@ -19,13 +19,15 @@ struct GetArguments {
   std::optional<Timestamp> at;
 };
 
-Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, OnlineStore& store, CommandContext& context) {
+Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, OnlineStore& store,
+                          CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Workspace workspace, OpenWorkspace(context.project, context.clock));
   const auto program = workspace.programs.find(arguments.view);
   if (program == workspace.programs.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : workspace.programs) names.push_back(name);
-    return UserError("unknown_view", fmt::format("there is no feature view '{}'", arguments.view), SuggestionHint(arguments.view, names));
+    return UserError("unknown_view", fmt::format("there is no feature view '{}'", arguments.view),
+                     SuggestionHint(arguments.view, names));
   }
   return AnswerFeatures(store, program->second, entities, arguments.at.value_or(context.Now()));
 }
@@ -35,7 +37,8 @@ Status ShowFeatures(const Json& answer, Console& console) {
   const Json results = answer.value("results", Json::array());
   if (results.empty()) return Ok();
   headings.push_back({"found"});
-  for (const auto& [name, value] : results[0]["features"].items()) headings.push_back({name, value.is_number()});
+  for (const auto& [name, value] : results[0]["features"].items())
+    headings.push_back({name, value.is_number()});
   TableWriter table(console, std::move(headings));
   for (const Json& result : results) {
     std::vector<std::string> cells = {result.value("found", false) ? "yes" : "no"};
@@ -54,9 +57,10 @@ Status RunGet(const GetArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Json entities, ReadInstances(arguments.entities));
   Json body = {{"entities", entities}};
   if (arguments.at) body["at"] = FormatTimestamp(*arguments.at);
-  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerOnline(state, "/v1/features/" + arguments.view, body, [&](OnlineStore& store) {
-                              return FeaturesHere(arguments, entities, store, context);
-                            }));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const Json answer, AnswerOnline(state, "/v1/features/" + arguments.view, body, [&](OnlineStore& store) {
+        return FeaturesHere(arguments, entities, store, context);
+      }));
   return context.json ? context.console.WriteJson(answer) : ShowFeatures(answer, context.console);
 }
 
@@ -66,9 +70,12 @@ Command MakeGetCommand() {
   command.name = "get";
   command.summary = "Online values of a feature view for entities";
   command.examples = {{"tidemill features get origin_delays '{\"origin\": \"JFK\"}'", "one entity, now"}};
-  command.parameters.push_back(Positional("VIEW", "which feature view", &arguments->view).Required().Offering(Completes::kAssets));
-  command.parameters.push_back(Positional("JSON", "an entity or a list of them, or - for stdin", &arguments->entities).Required());
-  command.parameters.push_back(Option("--at", "TIME", "as of this time (default: the project clock)", &arguments->at));
+  command.parameters.push_back(
+      Positional("VIEW", "which feature view", &arguments->view).Required().Offering(Completes::kAssets));
+  command.parameters.push_back(
+      Positional("JSON", "an entity or a list of them, or - for stdin", &arguments->entities).Required());
+  command.parameters.push_back(
+      Option("--at", "TIME", "as of this time (default: the project clock)", &arguments->at));
   command.run = [arguments](CommandContext& context) { return RunGet(*arguments, context); };
   return command;
 }

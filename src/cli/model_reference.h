@@ -16,8 +16,8 @@ struct ModelReference {
 };
 Result<ModelReference> ParseModelReference(const std::string& text);
 
-/// The version meant: the one named, else the champion. Codes: "unknown_model" (with a suggestion), "no_champion", and the catalog's
-/// own for a version that is not there.
+/// The version meant: the one named, else the champion. Codes: "unknown_model" (with a suggestion),
+/// "no_champion", and the catalog's own for a version that is not there.
 Result<ModelVersion> FindModelVersion(Catalog& catalog, const ModelReference& reference);
 
 }  // namespace tidemill

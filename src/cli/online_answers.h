@@ -16,8 +16,9 @@ namespace tidemill {
 /// JSON from the command line: the text itself, or stdin for "-". A single object counts as a list of one.
 Result<Json> ReadInstances(const std::string& text);
 
-/// Answers from the online store of a project, wherever it is owned: by a running server, which is then asked with `path` and `body`,
-/// or by nobody, and then `local` answers with the store opened here. Both answer in the same form.
+/// Answers from the online store of a project, wherever it is owned: by a running server, which is then asked
+/// with `path` and `body`, or by nobody, and then `local` answers with the store opened here. Both answer in
+/// the same form.
 Result<Json> AnswerOnline(const StatePaths& state, const std::string& path, const Json& body,
                           const std::function<Result<Json>(OnlineStore& store)>& local);
 

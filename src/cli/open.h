@@ -35,7 +35,8 @@ struct OpenedLake {
   std::unique_ptr<Session> session;
 };
 
-/// Opens the lake of a project for reading, as it is now or at a snapshot. Code "lake_missing" when nothing has run yet.
+/// Opens the lake of a project for reading, as it is now or at a snapshot. Code "lake_missing" when nothing
+/// has run yet.
 Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<int64_t> snapshot);
 /// The same for changing it; never makes one.
 Result<OpenedLake> OpenLakeForWriting(const std::string& project);

@@ -30,9 +30,15 @@ void ProgressDisplay::Show(const ProgressEvent& event) {
       name_width_ = std::max(name_width_, DisplayWidth(event.asset));
       ShowLive(event);
       return;
-    case ProgressEvent::Kind::kRunning: ShowLive(event); return;
-    case ProgressEvent::Kind::kFinished: ShowEnd(event, true); return;
-    case ProgressEvent::Kind::kFailed: ShowEnd(event, false); return;
+    case ProgressEvent::Kind::kRunning:
+      ShowLive(event);
+      return;
+    case ProgressEvent::Kind::kFinished:
+      ShowEnd(event, true);
+      return;
+    case ProgressEvent::Kind::kFailed:
+      ShowEnd(event, false);
+      return;
     case ProgressEvent::Kind::kNote:
       ClearLive();
       console_.Tell(fmt::format("{} {}\n", console_.ErrStyle(Style::kCaution, "•"),
@@ -51,7 +57,8 @@ void ProgressDisplay::ShowEnd(const ProgressEvent& event, bool good) {
   line += LeftAligned(good ? CellText(event.text, 60) : "failed", kResultWidth);
   line += fmt::format("  {:>9}", FormatSeconds(event.seconds));
   const std::string& last = good ? reason : event.text;
-  if (!last.empty()) line += "   " + console_.ErrStyle(good ? Style::kDim : Style::kPlain, CellText(last, 400));
+  if (!last.empty())
+    line += "   " + console_.ErrStyle(good ? Style::kDim : Style::kPlain, CellText(last, 400));
   line.erase(line.find_last_not_of(' ') + 1);
   console_.Tell(line + "\n");
 }

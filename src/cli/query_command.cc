@@ -24,7 +24,8 @@ struct QueryArguments {
 
 /// `_seq` and `_known_at` are ours: `SELECT *` does not show them, naming them does.
 std::function<bool(std::string_view)> HiddenColumns(const std::string& sql, bool show_all) {
-  return [show_all, seq = MentionsName(sql, "_seq"), known_at = MentionsName(sql, "_known_at")](std::string_view column) {
+  return [show_all, seq = MentionsName(sql, "_seq"),
+          known_at = MentionsName(sql, "_known_at")](std::string_view column) {
     if (show_all) return false;
     return (column == "_seq" && !seq) || (column == "_known_at" && !known_at);
   };
@@ -57,14 +58,21 @@ Command MakeQueryCommand() {
   command.name = "query";
   command.summary = "Ask the lake in SQL, also an older version of it";
   command.details =
-      "DuckDB's dialect over the tables of the lake; sources and tables by their name, others as scores.MODEL, training.MODEL, tidemill.quarantine, "
-      "tidemill.predictions. Only reads. A table at an older snapshot: SELECT ... FROM departures AT (VERSION => 12).";
-  command.examples = {{"tidemill query \"SELECT origin, count(*) FROM departures GROUP BY ALL\"", "a table for people"},
-                      {"tidemill query --at 12 --csv \"FROM departures\" > departures.csv", "every row of an older version"},
-                      {"tidemill query - < question.sql", "the statement from stdin"}};
-  command.parameters.push_back(Positional("SQL", "one statement, or - for stdin", &arguments->sql).Required());
-  command.parameters.push_back(Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
-  command.parameters.push_back(Option("--limit", "ROWS", "at most this many rows, 0: all (default: 100 for a table, else all)", &arguments->limit, 0));
+      "DuckDB's dialect over the tables of the lake; sources and tables by their name, others as "
+      "scores.MODEL, training.MODEL, tidemill.quarantine, "
+      "tidemill.predictions. Only reads. A table at an older snapshot: SELECT ... FROM departures AT "
+      "(VERSION => 12).";
+  command.examples = {
+      {"tidemill query \"SELECT origin, count(*) FROM departures GROUP BY ALL\"", "a table for people"},
+      {"tidemill query --at 12 --csv \"FROM departures\" > departures.csv", "every row of an older version"},
+      {"tidemill query - < question.sql", "the statement from stdin"}};
+  command.parameters.push_back(
+      Positional("SQL", "one statement, or - for stdin", &arguments->sql).Required());
+  command.parameters.push_back(
+      Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
+  command.parameters.push_back(Option("--limit", "ROWS",
+                                      "at most this many rows, 0: all (default: 100 for a table, else all)",
+                                      &arguments->limit, 0));
   command.parameters.push_back(Flag("--csv", "rows as CSV", &arguments->csv));
   command.parameters.push_back(Flag("--hidden", "show _seq and _known_at too", &arguments->hidden));
   command.run = [arguments](CommandContext& context) { return RunQuery(*arguments, context); };

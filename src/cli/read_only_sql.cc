@@ -11,7 +11,8 @@
 namespace tidemill {
 namespace {
 
-/// A piece of SQL that matters here: a word (upper case), a quoted name, or one other character; texts and comments are passed over.
+/// A piece of SQL that matters here: a word (upper case), a quoted name, or one other character; texts and
+/// comments are passed over.
 struct Token {
   std::string text;
   size_t begin = 0;
@@ -19,7 +20,9 @@ struct Token {
   bool quoted = false;
 };
 
-bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80) != 0; }
+bool IsWordCharacter(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80) != 0;
+}
 
 /// The end of what opens at `at` and closes with `quote`, doubled quotes inside.
 size_t EndOfQuoted(std::string_view sql, size_t at, char quote) {
@@ -38,7 +41,9 @@ size_t EndOfQuoted(std::string_view sql, size_t at, char quote) {
 std::optional<size_t> EndOfDollarQuoted(std::string_view sql, size_t at) {
   size_t open = at + 1;
   while (open < sql.size() && IsWordCharacter(sql[open])) ++open;
-  if (open >= sql.size() || sql[open] != '$' || (open > at + 1 && std::isdigit(static_cast<unsigned char>(sql[at + 1])))) return std::nullopt;
+  if (open >= sql.size() || sql[open] != '$' ||
+      (open > at + 1 && std::isdigit(static_cast<unsigned char>(sql[at + 1]))))
+    return std::nullopt;
   const std::string_view tag = sql.substr(at, open + 1 - at);
   const size_t close = sql.find(tag, open + 1);
   return close == std::string_view::npos ? sql.size() : close + tag.size();
@@ -76,7 +81,8 @@ std::vector<Token> Tokens(std::string_view sql) {
       tokens.push_back({"'", begin, at, true});
     } else if (c == '"') {
       at = EndOfQuoted(sql, at, '"');
-      tokens.push_back({std::string(sql.substr(begin + 1, std::max<size_t>(at - begin, 2) - 2)), begin, at, true});
+      tokens.push_back(
+          {std::string(sql.substr(begin + 1, std::max<size_t>(at - begin, 2) - 2)), begin, at, true});
     } else if (const auto dollar_end = c == '$' ? EndOfDollarQuoted(sql, at) : std::nullopt) {
       at = *dollar_end;
       tokens.push_back({"$", begin, at, true});
@@ -96,12 +102,14 @@ std::string Upper(std::string text) {
 }
 
 bool Reads(const std::string& keyword) {
-  constexpr std::array<std::string_view, 11> kReading = {"SELECT", "WITH",     "FROM", "VALUES",   "TABLE",    "PIVOT",
-                                                         "UNPIVOT", "DESCRIBE", "SHOW", "SUMMARIZE", "EXPLAIN"};
+  constexpr std::array<std::string_view, 11> kReading = {"SELECT", "WITH",      "FROM",    "VALUES",
+                                                         "TABLE",  "PIVOT",     "UNPIVOT", "DESCRIBE",
+                                                         "SHOW",   "SUMMARIZE", "EXPLAIN"};
   return std::find(kReading.begin(), kReading.end(), keyword) != kReading.end();
 }
 
-/// The first word of the statement that would run: parentheses, and EXPLAIN with its options, are passed over.
+/// The first word of the statement that would run: parentheses, and EXPLAIN with its options, are passed
+/// over.
 std::string LeadingKeyword(const std::vector<Token>& tokens) {
   size_t at = 0;
   while (at < tokens.size() && tokens[at].text == "(" && !tokens[at].quoted) ++at;
@@ -117,7 +125,8 @@ std::string LeadingKeyword(const std::vector<Token>& tokens) {
 Result<std::string> CheckReadOnly(std::string_view sql) {
   std::vector<Token> tokens = Tokens(sql);
   while (!tokens.empty() && tokens.back().text == ";" && !tokens.back().quoted) tokens.pop_back();
-  if (tokens.empty()) return UserError("empty_query", "there is no statement", "for instance: tidemill query \"SELECT 1\"");
+  if (tokens.empty())
+    return UserError("empty_query", "there is no statement", "for instance: tidemill query \"SELECT 1\"");
   for (const Token& token : tokens) {
     if (token.text == ";" && !token.quoted) {
       return UserError("several_statements", "there is more than one statement", "run them one by one");
@@ -126,7 +135,8 @@ Result<std::string> CheckReadOnly(std::string_view sql) {
   const std::string keyword = LeadingKeyword(tokens);
   if (!Reads(keyword)) {
     return UserError("not_read_only", fmt::format("'{}' is not a statement that only reads", keyword),
-                     "query takes SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN; tables are changed by 'tidemill run'");
+                     "query takes SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN; "
+                     "tables are changed by 'tidemill run'");
   }
   return std::string(sql.substr(tokens.front().begin, tokens.back().end - tokens.front().begin));
 }
@@ -134,7 +144,8 @@ Result<std::string> CheckReadOnly(std::string_view sql) {
 bool MentionsName(std::string_view sql, std::string_view name) {
   const std::string wanted = Upper(std::string(name));
   const std::vector<Token> tokens = Tokens(sql);
-  return std::any_of(tokens.begin(), tokens.end(), [&](const Token& token) { return Upper(token.text) == wanted; });
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const Token& token) { return Upper(token.text) == wanted; });
 }
 
 }  // namespace tidemill

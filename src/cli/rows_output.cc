@@ -24,7 +24,8 @@ class TableRowWriter : public RowWriter {
   explicit TableRowWriter(Console& console) : console_(console) {}
   Status Begin(const std::vector<Field>& fields) override {
     std::vector<TableWriter::Heading> headings;
-    for (const Field& field : fields) headings.push_back({field.name, field.type == Type::kInt64 || field.type == Type::kDouble});
+    for (const Field& field : fields)
+      headings.push_back({field.name, field.type == Type::kInt64 || field.type == Type::kDouble});
     table_.emplace(console_, std::move(headings));
     return Ok();
   }
@@ -82,7 +83,8 @@ class JsonRowWriter : public RowWriter {
     return console_.Write(separator + row.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   Status End(bool truncated) override {
-    return console_.Write(std::string(first_ ? "" : "\n") + "],\n\"truncated\": " + (truncated ? "true" : "false") + "}\n");
+    return console_.Write(std::string(first_ ? "" : "\n") +
+                          "],\n\"truncated\": " + (truncated ? "true" : "false") + "}\n");
   }
 
  private:
@@ -93,9 +95,12 @@ class JsonRowWriter : public RowWriter {
 
 std::unique_ptr<RowWriter> MakeRowWriter(Console& console, RowsForm form) {
   switch (form) {
-    case RowsForm::kCsv: return std::make_unique<CsvRowWriter>(console);
-    case RowsForm::kJson: return std::make_unique<JsonRowWriter>(console);
-    case RowsForm::kTable: break;
+    case RowsForm::kCsv:
+      return std::make_unique<CsvRowWriter>(console);
+    case RowsForm::kJson:
+      return std::make_unique<JsonRowWriter>(console);
+    case RowsForm::kTable:
+      break;
   }
   return std::make_unique<TableRowWriter>(console);
 }

@@ -24,8 +24,8 @@ struct RowsOutput {
   std::function<bool(std::string_view column)> hidden;
 };
 
-/// Runs a SELECT and writes its rows as they come, without holding them. For JSON the members "columns", "rows" and "truncated".
-/// Returns whether rows were left out.
+/// Runs a SELECT and writes its rows as they come, without holding them. For JSON the members "columns",
+/// "rows" and "truncated". Returns whether rows were left out.
 Result<bool> WriteRows(Console& console, Session& session, const std::string& sql, const RowsOutput& output);
 
 }  // namespace tidemill

@@ -17,22 +17,30 @@ struct RunArguments {
 Json SummaryToJson(const RunSummary& summary) {
   Json steps = Json::array();
   for (const StepRecord& step : summary.steps) {
-    Json json = {{"asset", step.asset}, {"status", step.status}, {"reason", step.reason}, {"rows", step.rows}, {"seconds", step.seconds}};
+    Json json = {{"asset", step.asset},
+                 {"status", step.status},
+                 {"reason", step.reason},
+                 {"rows", step.rows},
+                 {"seconds", step.seconds}};
     if (!step.error.empty()) json["error"] = step.error;
     steps.push_back(std::move(json));
   }
-  return {{"run", summary.run_id},       {"nothing_to_do", summary.nothing_to_do}, {"seconds", summary.seconds},
-          {"steps", std::move(steps)},   {"notes", summary.notes}};
+  return {{"run", summary.run_id},
+          {"nothing_to_do", summary.nothing_to_do},
+          {"seconds", summary.seconds},
+          {"steps", std::move(steps)},
+          {"notes", summary.notes}};
 }
 
 void TellSummary(const RunSummary& summary, Console& console) {
-  for (const std::string& note : summary.notes) console.Tell(fmt::format("{} {}\n", console.ErrStyle(Style::kCaution, "•"), note));
+  for (const std::string& note : summary.notes)
+    console.Tell(fmt::format("{} {}\n", console.ErrStyle(Style::kCaution, "•"), note));
   if (summary.nothing_to_do) {
     console.Tell(console.ErrStyle(Style::kGood, "✓") + " everything is up to date\n");
     return;
   }
-  console.Tell(fmt::format("run {}: {} step{} in {}\n", summary.run_id, summary.steps.size(), summary.steps.size() == 1 ? "" : "s",
-                           FormatSeconds(summary.seconds)));
+  console.Tell(fmt::format("run {}: {} step{} in {}\n", summary.run_id, summary.steps.size(),
+                           summary.steps.size() == 1 ? "" : "s", FormatSeconds(summary.seconds)));
 }
 
 std::string RunLine(const std::vector<std::string>& assets) {
@@ -49,8 +57,10 @@ Command MakeRunCommand() {
   command.name = "run";
   command.summary = "Bring everything, or these assets, up to date: only what changed";
   command.details =
-      "Ingests new files under their contracts, updates tables, feature views and scores, monitors the models, and trains those that are stale "
-      "or whose own condition holds. Safe to repeat after any interruption. Several runs of one project at a time are refused.";
+      "Ingests new files under their contracts, updates tables, feature views and scores, monitors the "
+      "models, and trains those that are stale "
+      "or whose own condition holds. Safe to repeat after any interruption. Several runs of one project at a "
+      "time are refused.";
   command.examples = {{"tidemill run", "everything"},
                       {"tidemill run departures", "one asset and what it needs"},
                       {"tidemill run --now 2013-05-01", "as it would have been on that day"}};

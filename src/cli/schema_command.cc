@@ -11,8 +11,9 @@ Command MakeSchemaCommand() {
   command.name = "schema";
   command.summary = "The JSON Schema of a file format, for editors";
   command.examples = {{"tidemill schema model > model.schema.json", "for models/*.yaml"}};
-  command.parameters.push_back(
-      Positional("FORMAT", "which file", format.get()).Required().OneOf({"tidemill", "source", "table", "feature_view", "model"}));
+  command.parameters.push_back(Positional("FORMAT", "which file", format.get())
+                                   .Required()
+                                   .OneOf({"tidemill", "source", "table", "feature_view", "model"}));
   command.run = [format](CommandContext& context) -> Status {
     const std::string_view schema = FormatSchema(*format);
     if (schema.empty()) return InternalError("the schema of '" + *format + "' is missing from the program");

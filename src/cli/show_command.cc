@@ -48,7 +48,8 @@ std::string RelationSql(const std::string& table, bool hidden, const std::vector
   return fmt::format("SELECT *{} FROM {}", without, LakeRelation(table));
 }
 
-Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, const std::string& relation, const ShowArguments& arguments) {
+Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, const std::string& relation,
+                               const ShowArguments& arguments) {
   TableFacts facts;
   facts.name = table;
   if (arguments.at) {
@@ -56,21 +57,27 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   } else {
     TIDEMILL_ASSIGN_OR_RETURN(facts.snapshot, opened.lake->CurrentSnapshot());
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns count, opened.session->Query("SELECT count(*) AS rows FROM (" + relation + ")"));
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns count,
+                            opened.session->Query("SELECT count(*) AS rows FROM (" + relation + ")"));
   facts.rows = std::get<int64_t>(count.columns[0].At(0));
-  TIDEMILL_ASSIGN_OR_RETURN(facts.columns,
-                            opened.session->Query("SELECT column_name AS \"column\", lower(column_type) AS type, "
-                                                  "CAST(round(null_percentage, 2) AS DOUBLE) AS \"null %\", approx_unique AS \"distinct ~\", "
-                                                  "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
-                                                  relation + ")"));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      facts.columns,
+      opened.session->Query(
+          "SELECT column_name AS \"column\", lower(column_type) AS type, "
+          "CAST(round(null_percentage, 2) AS DOUBLE) AS \"null %\", approx_unique AS \"distinct ~\", "
+          "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
+          relation + ")"));
   return facts;
 }
 
-std::string CellOf(const Column& column, size_t row) { return column.IsNull(row) ? "" : FormatValue(column.At(row)); }
+std::string CellOf(const Column& column, size_t row) {
+  return column.IsNull(row) ? "" : FormatValue(column.At(row));
+}
 
 Status WriteStatistics(Console& console, const Columns& columns) {
   std::vector<TableWriter::Heading> headings;
-  for (const Column& column : columns.columns) headings.push_back({column.name, column.type == Type::kInt64 || column.type == Type::kDouble});
+  for (const Column& column : columns.columns)
+    headings.push_back({column.name, column.type == Type::kInt64 || column.type == Type::kDouble});
   TableWriter table(console, std::move(headings));
   for (size_t row = 0; row < columns.rows(); ++row) {
     std::vector<std::string> cells;
@@ -96,21 +103,26 @@ Json StatisticsToJson(const Columns& columns) {
 std::string Describe(const Project& project, const std::string& name) {
   const auto table = project.tables.find(name);
   if (table != project.tables.end()) {
-    std::string text = table->second.update == TableUpdate::kAppend ? "table, appended to" : "table, replaced at changes";
+    std::string text =
+        table->second.update == TableUpdate::kAppend ? "table, appended to" : "table, replaced at changes";
     if (!table->second.timestamp.empty()) text += fmt::format(", timestamp {}", table->second.timestamp);
     if (!table->second.known_at.empty()) text += fmt::format(", known at {}", table->second.known_at);
     return fmt::format("{}, reads {}", text, fmt::join(table->second.inputs, ", "));
   }
   const auto source = project.sources.find(name);
-  if (source != project.sources.end()) return fmt::format("source, files {}", fmt::join(source->second.files, ", "));
+  if (source != project.sources.end())
+    return fmt::format("source, files {}", fmt::join(source->second.files, ", "));
   return "table of the lake";
 }
 
-Status ShowForPeople(const Project& project, const TableFacts& facts, Session& session, const std::string& relation, int64_t limit, Console& console) {
-  TIDEMILL_RETURN_IF_ERROR(console.Write(fmt::format("{}: {}\n", console.OutStyle(Style::kBold, facts.name), Describe(project, facts.name))));
+Status ShowForPeople(const Project& project, const TableFacts& facts, Session& session,
+                     const std::string& relation, int64_t limit, Console& console) {
+  TIDEMILL_RETURN_IF_ERROR(console.Write(
+      fmt::format("{}: {}\n", console.OutStyle(Style::kBold, facts.name), Describe(project, facts.name))));
   std::string line = fmt::format("{} rows at snapshot {}", GroupedNumber(facts.rows), facts.snapshot);
   if (facts.state) {
-    line += fmt::format(", up to {}, version {}", FormatTimestamp(facts.state->project_clock), CellText(facts.state->version, 16));
+    line += fmt::format(", up to {}, version {}", FormatTimestamp(facts.state->project_clock),
+                        CellText(facts.state->version, 16));
   }
   TIDEMILL_RETURN_IF_ERROR(console.Write(line + "\n\n"));
   TIDEMILL_RETURN_IF_ERROR(WriteStatistics(console, facts.columns));
@@ -122,8 +134,12 @@ Status ShowForPeople(const Project& project, const TableFacts& facts, Session& s
   return written.ok() ? Ok() : Status(written.error());
 }
 
-Status ShowAsJson(const Project& project, const TableFacts& facts, Session& session, const std::string& relation, int64_t limit, Console& console) {
-  Json json = {{"name", facts.name}, {"description", Describe(project, facts.name)}, {"rows", facts.rows}, {"snapshot", facts.snapshot}};
+Status ShowAsJson(const Project& project, const TableFacts& facts, Session& session,
+                  const std::string& relation, int64_t limit, Console& console) {
+  Json json = {{"name", facts.name},
+               {"description", Describe(project, facts.name)},
+               {"rows", facts.rows},
+               {"snapshot", facts.snapshot}};
   if (facts.state) {
     json["version"] = facts.state->version;
     json["up_to"] = FormatTimestamp(facts.state->project_clock);
@@ -142,9 +158,12 @@ Status ShowTable(const Project& project, const ShowArguments& arguments, Command
     const bool known = project.Find(arguments.asset) != nullptr;
     std::vector<std::string> names;
     for (const AssetNode& node : project.graph) names.push_back(node.name);
-    return UserError("unknown_asset", known ? fmt::format("'{}' has no rows in the lake{}", arguments.asset, arguments.at ? " at this snapshot" : "")
-                                            : fmt::format("there is no asset '{}'", arguments.asset),
-                     known ? "'tidemill run' makes them; 'tidemill lake snapshots' lists versions" : SuggestionHint(arguments.asset, names));
+    return UserError("unknown_asset",
+                     known ? fmt::format("'{}' has no rows in the lake{}", arguments.asset,
+                                         arguments.at ? " at this snapshot" : "")
+                           : fmt::format("there is no asset '{}'", arguments.asset),
+                     known ? "'tidemill run' makes them; 'tidemill lake snapshots' lists versions"
+                           : SuggestionHint(arguments.asset, names));
   }
   const std::string relation = RelationSql(arguments.asset, arguments.hidden, *bound);
   TIDEMILL_ASSIGN_OR_RETURN(TableFacts facts, GatherFacts(opened, arguments.asset, relation, arguments));
@@ -162,16 +181,20 @@ Json ViewToJson(const FeatureViewAsset& view) {
   for (const FeatureDefinition& feature : view.features) {
     Json windows = Json::array();
     for (const Duration window : feature.windows) windows.push_back(FormatDuration(window));
-    features.push_back(
-        {{"name", feature.name}, {"value", feature.value}, {"windows", std::move(windows)}, {"default", ValueToJson(feature.default_value)}});
+    features.push_back({{"name", feature.name},
+                        {"value", feature.value},
+                        {"windows", std::move(windows)},
+                        {"default", ValueToJson(feature.default_value)}});
   }
-  return {{"name", view.name}, {"entity", view.entity}, {"from", view.from}, {"features", std::move(features)}};
+  return {
+      {"name", view.name}, {"entity", view.entity}, {"from", view.from}, {"features", std::move(features)}};
 }
 
 Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
   Console& console = context.console;
   if (context.json) return console.WriteJson(ViewToJson(view));
-  std::string line = fmt::format("{}: feature view of {} by {}", console.OutStyle(Style::kBold, view.name), view.from, fmt::join(view.entity, ", "));
+  std::string line = fmt::format("{}: feature view of {} by {}", console.OutStyle(Style::kBold, view.name),
+                                 view.from, fmt::join(view.entity, ", "));
   if (view.ttl) line += ", rows seen for " + FormatDuration(*view.ttl);
   TIDEMILL_RETURN_IF_ERROR(console.Write(line + "\n\n"));
   TableWriter table(console, {{"feature"}, {"value"}, {"windows"}, {"default"}});
@@ -179,7 +202,8 @@ Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
     std::vector<std::string> windows;
     for (const Duration window : feature.windows) windows.push_back(FormatDuration(window));
     TIDEMILL_RETURN_IF_ERROR(
-        table.Add({feature.name, feature.value, fmt::format("{}", fmt::join(windows, ", ")), FormatValue(feature.default_value)}));
+        table.Add({feature.name, feature.value, fmt::format("{}", fmt::join(windows, ", ")),
+                   FormatValue(feature.default_value)}));
   }
   return table.Finish();
 }
@@ -199,15 +223,20 @@ Command MakeShowCommand() {
   Command command;
   command.name = "show";
   command.summary = "An asset: rows, columns with statistics, versions";
-  command.details = "Of a source or table: columns with statistics and the first rows. Of a feature view: its features. Of a model: its versions.";
+  command.details =
+      "Of a source or table: columns with statistics and the first rows. Of a feature view: its features. Of "
+      "a model: its versions.";
   command.examples = {{"tidemill show departures", "a table"},
                       {"tidemill show departures --at 12", "as it was at an older snapshot"},
                       {"tidemill show late_arrival", "a model"}};
-  command.parameters.push_back(Positional("ASSET", "its name; also scores.MODEL, training.MODEL and the like", &arguments->asset)
-                                   .Required()
-                                   .Offering(Completes::kAssets));
-  command.parameters.push_back(Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
-  command.parameters.push_back(Option("--limit", "ROWS", "how many first rows (default: 5)", &arguments->limit, 0, 100'000));
+  command.parameters.push_back(
+      Positional("ASSET", "its name; also scores.MODEL, training.MODEL and the like", &arguments->asset)
+          .Required()
+          .Offering(Completes::kAssets));
+  command.parameters.push_back(
+      Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
+  command.parameters.push_back(
+      Option("--limit", "ROWS", "how many first rows (default: 5)", &arguments->limit, 0, 100'000));
   command.parameters.push_back(Flag("--hidden", "show _seq and _known_at too", &arguments->hidden));
   command.run = [arguments](CommandContext& context) { return RunShow(*arguments, context); };
   return command;

@@ -11,12 +11,14 @@ namespace tidemill {
 /// Columns that a terminal shows a text in: wide characters count two, combining ones none.
 int DisplayWidth(std::string_view text);
 
-/// Text made safe and short for one cell: control characters as escapes (\n, \t, \x1b), at most `columns_max` wide, with a final "…" when cut.
+/// Text made safe and short for one cell: control characters as escapes (\n, \t, \x1b), at most `columns_max`
+/// wide, with a final "…" when cut.
 std::string CellText(std::string_view text, int columns_max);
 
 /// A table for people: a heading, a rule, aligned cells, two spaces between columns.
 ///
-/// Column widths follow from the first 1,000 rows, so memory stays bounded; later rows that are wider push their line out.
+/// Column widths follow from the first 1,000 rows, so memory stays bounded; later rows that are wider push
+/// their line out.
 class TableWriter {
  public:
   struct Heading {

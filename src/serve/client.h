@@ -16,11 +16,13 @@ struct Endpoint {
   int64_t process_id = 0;
 };
 
-/// The endpoint that a server wrote when it became ready; nullopt when there is no file or its process has gone.
+/// The endpoint that a server wrote when it became ready; nullopt when there is no file or its process has
+/// gone.
 std::optional<Endpoint> ReadEndpoint(const std::filesystem::path& endpoint_file);
 
-/// Sends JSON and returns the JSON answered. An error that the server answered comes back as that error (code, message, hint); code
-/// "server_unreachable" when there is no answer within the timeout.
-Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body, int timeout_ms = 30'000);
+/// Sends JSON and returns the JSON answered. An error that the server answered comes back as that error
+/// (code, message, hint); code "server_unreachable" when there is no answer within the timeout.
+Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body,
+                      int timeout_ms = 30'000);
 
 }  // namespace tidemill

@@ -30,13 +30,14 @@ struct HttpServerOptions {
   int threads = 2;
   int64_t body_bytes_max = 4 << 20;
   int connections_max = 1024;
-  int idle_seconds_max = 60;   ///< of a connection between requests, and for a request to arrive whole
-  bool stop_at_signals = true; ///< SIGINT and SIGTERM stop it
+  int idle_seconds_max = 60;    ///< of a connection between requests, and for a request to arrive whole
+  bool stop_at_signals = true;  ///< SIGINT and SIGTERM stop it
   /// Requests that take long: they run one after the other on a thread of their own.
   std::function<bool(const HttpRequest&)> is_slow;
 };
 
-/// HTTP/1.1 with keep-alive. What is not HTTP, too large or too slow is answered with 4xx or closed; nothing a client sends stops it.
+/// HTTP/1.1 with keep-alive. What is not HTTP, too large or too slow is answered with 4xx or closed; nothing
+/// a client sends stops it.
 class HttpServer {
  public:
   /// Listens when it returns. Codes "port_in_use", "bad_address", "cannot_listen".
@@ -44,10 +45,12 @@ class HttpServer {
   virtual ~HttpServer() = default;
   virtual int port() const = 0;
   virtual void Wait() = 0;  ///< until stopped
-  virtual void Stop() = 0;  ///< takes no more connections, finishes requests under way, returns when all is quiet; may be repeated
+  virtual void Stop() = 0;  ///< takes no more connections, finishes requests under way, returns when all is
+                            ///< quiet; may be repeated
 };
 
 /// One request to a server. Code "server_unreachable" when it cannot be reached or does not answer in time.
-Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request, int timeout_ms);
+Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request,
+                              int timeout_ms);
 
 }  // namespace tidemill

@@ -16,8 +16,8 @@
 
 namespace tidemill {
 
-/// Gives prediction ids "<model>-o<hex>" that never come again: the time in microseconds, moved on for each id, and bits of chance
-/// that keep processes apart. Thread-safe.
+/// Gives prediction ids "<model>-o<hex>" that never come again: the time in microseconds, moved on for each
+/// id, and bits of chance that keep processes apart. Thread-safe.
 class PredictionIds {
  public:
   PredictionIds();
@@ -42,18 +42,20 @@ Result<std::shared_ptr<LiveModel>> LoadChampion(Catalog& catalog, Lake& lake, co
 
 /// A prediction and how it came about.
 struct Prediction {
-  std::string id;       ///< leads back through `tidemill lineage`
+  std::string id;  ///< leads back through `tidemill lineage`
   std::string model;
   int64_t version = 0;
   double score = 0;
-  Timestamp at;         ///< the time that features were asked for
-  Json request;         ///< the fields it was made from, completed
-  Columns features;     ///< one row: the model's inputs
+  Timestamp at;      ///< the time that features were asked for
+  Json request;      ///< the fields it was made from, completed
+  Columns features;  ///< one row: the model's inputs
 };
 
-/// Predicts for requests given as JSON objects of entity keys and request fields. A request that has the spine's key but lacks other
-/// fields is completed from the spine's row in the online store (serve/spine_rows.h). The time of each: its "at", else `at`, else the
-/// row's own prediction time where that is not after `now`, else `now`. Errors name the field, what was expected and what came.
-Result<std::vector<Prediction>> PredictOnline(LiveModel& model, OnlineStore& store, const Json& requests, std::optional<Timestamp> at, Timestamp now);
+/// Predicts for requests given as JSON objects of entity keys and request fields. A request that has the
+/// spine's key but lacks other fields is completed from the spine's row in the online store
+/// (serve/spine_rows.h). The time of each: its "at", else `at`, else the row's own prediction time where that
+/// is not after `now`, else `now`. Errors name the field, what was expected and what came.
+Result<std::vector<Prediction>> PredictOnline(LiveModel& model, OnlineStore& store, const Json& requests,
+                                              std::optional<Timestamp> at, Timestamp now);
 
 }  // namespace tidemill

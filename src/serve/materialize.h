@@ -13,11 +13,12 @@
 
 namespace tidemill {
 
-/// What is to be brought up to date in the online store: views, and the spines' rows that requests are completed from.
+/// What is to be brought up to date in the online store: views, and the spines' rows that requests are
+/// completed from.
 struct OnlineWork {
   struct View {
     Program program;
-    std::string table;       ///< of lake.main
+    std::string table;  ///< of lake.main
     std::string event_time;
   };
   Timestamp until;
@@ -40,9 +41,11 @@ struct OnlineSummary {
 /// Does the work in a store that this process owns.
 Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const OnlineWork& work);
 
-/// Does the work wherever the store is owned: opens the store under `store_folder`, or, when a server has it, asks that server, which
-/// it finds by `endpoint_file`. Code "store_owned" when another process owns the store and no server answers.
-Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file, Lake& lake,
+/// Does the work wherever the store is owned: opens the store under `store_folder`, or, when a server has it,
+/// asks that server, which it finds by `endpoint_file`. Code "store_owned" when another process owns the
+/// store and no server answers.
+Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder,
+                                            const std::filesystem::path& endpoint_file, Lake& lake,
                                             const OnlineWork& work);
 
 }  // namespace tidemill

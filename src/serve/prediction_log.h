@@ -22,8 +22,8 @@ struct LoggedPrediction {
   Timestamp requested_at;  ///< operations clock
 };
 
-/// Appends predictions to `lake.tidemill.predictions` (prediction_id, model, model_version, at, requested_at, score, entities,
-/// features; the last two as JSON texts), in one commit. Makes the table when missing.
+/// Appends predictions to `lake.tidemill.predictions` (prediction_id, model, model_version, at, requested_at,
+/// score, entities, features; the last two as JSON texts), in one commit. Makes the table when missing.
 Status StorePredictions(Lake& lake, const std::vector<LoggedPrediction>& predictions);
 
 struct PredictionLogOptions {
@@ -33,12 +33,13 @@ struct PredictionLogOptions {
   int attempts_max = 5;     ///< to store a batch, before it is dropped and counted
 };
 
-/// A bounded queue with a thread that stores what comes, batch by batch. Offering never waits: when the queue is full the prediction is
-/// dropped and counted. Thread-safe.
+/// A bounded queue with a thread that stores what comes, batch by batch. Offering never waits: when the queue
+/// is full the prediction is dropped and counted. Thread-safe.
 class PredictionLog {
  public:
   using Store = std::function<Status(const std::vector<LoggedPrediction>&)>;
-  PredictionLog(Store store, std::function<void(const std::string&)> tell, const PredictionLogOptions& options);
+  PredictionLog(Store store, std::function<void(const std::string&)> tell,
+                const PredictionLogOptions& options);
   ~PredictionLog();
   PredictionLog(const PredictionLog&) = delete;
   PredictionLog& operator=(const PredictionLog&) = delete;

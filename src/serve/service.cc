@@ -17,12 +17,16 @@ HttpResponse JsonResponse(const Json& json, int status = 200) {
 }
 
 int StatusOf(const Error& error) {
-  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view") return 404;
+  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view")
+    return 404;
   if (error.code == "wrong_method") return 405;
   switch (error.kind) {
-    case ErrorKind::kUser: return 400;
-    case ErrorKind::kUnavailable: return 503;
-    case ErrorKind::kInternal: break;
+    case ErrorKind::kUser:
+      return 400;
+    case ErrorKind::kUnavailable:
+      return 503;
+    case ErrorKind::kInternal:
+      break;
   }
   return 500;
 }
@@ -47,7 +51,8 @@ std::vector<std::string> SplitPath(const std::string& path) {
 
 Error UnknownRoute(const HttpRequest& request) {
   return UserError("unknown_route", fmt::format("there is no {} {}", request.method, ShortJson(request.path)),
-                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST /v1/materialize, GET /metrics");
+                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST "
+                   "/v1/materialize, GET /metrics");
 }
 
 Status WantMethod(const HttpRequest& request, std::string_view method) {
@@ -62,21 +67,28 @@ struct CallBody {
 };
 
 Result<CallBody> ReadCall(const std::string& body, const std::string& list) {
-  const std::string shape = fmt::format("send {{\"{}\": [{{...}}, ...]}}, with \"at\" for another time than now", list);
+  const std::string shape =
+      fmt::format("send {{\"{}\": [{{...}}, ...]}}, with \"at\" for another time than now", list);
   auto json = ParseJson(body);
   if (!json.ok()) {
     Error error = std::move(json).error();
     error.hint = shape;
     return error;
   }
-  if (!json->is_object()) return UserError("bad_request", fmt::format("expected an object, came {}", ShortJson(*json)), shape);
+  if (!json->is_object())
+    return UserError("bad_request", fmt::format("expected an object, came {}", ShortJson(*json)), shape);
   for (const auto& [name, value] : json->items()) {
-    if (name != list && name != "at") return UserError("unknown_field", fmt::format("unknown field '{}'", name), SuggestionHint(name, {list, "at"}));
+    if (name != list && name != "at")
+      return UserError("unknown_field", fmt::format("unknown field '{}'", name),
+                       SuggestionHint(name, {list, "at"}));
   }
-  if (!json->contains(list)) return UserError("missing_field", fmt::format("the request lacks '{}'", list), shape);
+  if (!json->contains(list))
+    return UserError("missing_field", fmt::format("the request lacks '{}'", list), shape);
   CallBody call;
   call.list = std::move((*json)[list]);
-  if (!call.list.is_array()) return UserError("bad_request", fmt::format("'{}': expected a list, came {}", list, ShortJson(call.list)), shape);
+  if (!call.list.is_array())
+    return UserError("bad_request", fmt::format("'{}': expected a list, came {}", list, ShortJson(call.list)),
+                     shape);
   if (json->contains("at")) {
     auto at = ValueFromJson((*json)["at"], Type::kTimestamp);
     if (!at.ok()) return std::move(at).error().WithContext("field 'at'");
@@ -86,18 +98,23 @@ Result<CallBody> ReadCall(const std::string& body, const std::string& list) {
 }
 
 Json PredictionJson(const Prediction& prediction) {
-  return {{"prediction_id", prediction.id}, {"score", prediction.score}, {"at", FormatTimestamp(prediction.at)}};
+  return {
+      {"prediction_id", prediction.id}, {"score", prediction.score}, {"at", FormatTimestamp(prediction.at)}};
 }
 
 /// Datatypes of the Open Inference Protocol.
 std::string_view InferenceType(Type type) {
   switch (type) {
-    case Type::kBool: return "BOOL";
-    case Type::kInt64: return "INT64";
-    case Type::kDouble: return "FP64";
+    case Type::kBool:
+      return "BOOL";
+    case Type::kInt64:
+      return "INT64";
+    case Type::kDouble:
+      return "FP64";
     case Type::kText:
     case Type::kTimestamp:
-    case Type::kDate: break;
+    case Type::kDate:
+      break;
   }
   return "BYTES";
 }
@@ -120,7 +137,8 @@ HttpResponse Service::Handle(const HttpRequest& request) {
   } catch (const std::exception& problem) {
     response = ErrorResponse(InternalError(problem.what()));
   }
-  metrics_.CountRequest(route, response.status, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  metrics_.CountRequest(route, response.status,
+                        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   return response;
 }
 
@@ -138,7 +156,8 @@ void Service::RefreshChampion(const std::string& model) {
   };
   const auto champion = parts_.champion(model);
   if (!champion.ok()) {
-    if (note(champion.error().message) && parts_.tell) parts_.tell(fmt::format("{}: {}", model, champion.error().message));
+    if (note(champion.error().message) && parts_.tell)
+      parts_.tell(fmt::format("{}: {}", model, champion.error().message));
     return;
   }
   int64_t version = 0;
@@ -150,7 +169,8 @@ void Service::RefreshChampion(const std::string& model) {
   if (!*champion || **champion == version) return;
   auto loaded = parts_.load(model);
   if (!loaded.ok()) {
-    if (note(loaded.error().message) && parts_.tell) parts_.tell(fmt::format("{}: {}", model, loaded.error().message));
+    if (note(loaded.error().message) && parts_.tell)
+      parts_.tell(fmt::format("{}: {}", model, loaded.error().message));
     return;
   }
   const int64_t taken = (*loaded)->version;
@@ -170,11 +190,13 @@ Result<std::shared_ptr<LiveModel>> Service::Live(const std::string& model) const
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = models_.find(model);
   if (found == models_.end()) {
-    return UserError("unknown_model", fmt::format("there is no model {}", ShortJson(model)), SuggestionHint(model, parts_.models));
+    return UserError("unknown_model", fmt::format("there is no model {}", ShortJson(model)),
+                     SuggestionHint(model, parts_.models));
   }
   if (found->second.live) return found->second.live;
   const std::string& problem = found->second.problem;
-  return Unavailable("no_champion", problem.empty() ? fmt::format("the model '{}' has no champion yet", model) : problem,
+  return Unavailable("no_champion",
+                     problem.empty() ? fmt::format("the model '{}' has no champion yet", model) : problem,
                      "'tidemill run' trains it; its gates must accept it");
 }
 
@@ -196,7 +218,8 @@ Result<HttpResponse> Service::Route(const HttpRequest& request, std::string* rou
   return UnknownRoute(request);
 }
 
-Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, const HttpRequest& request, std::string* route) {
+Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, const HttpRequest& request,
+                                      std::string* route) {
   if (parts.size() == 2 && parts[1] == "models") {
     *route = "models";
     TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "GET"));
@@ -222,10 +245,12 @@ Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, con
 
 Result<HttpResponse> Service::RouteV2(const std::vector<std::string>& parts, std::string* route) {
   *route = "v2";
-  if (parts.size() == 1) return JsonResponse({{"name", "tidemill"}, {"version", TIDEMILL_VERSION}, {"extensions", Json::array()}});
+  if (parts.size() == 1)
+    return JsonResponse({{"name", "tidemill"}, {"version", TIDEMILL_VERSION}, {"extensions", Json::array()}});
   if (parts.size() == 3 && parts[1] == "health" && parts[2] == "live") return JsonResponse({{"live", true}});
   if (parts.size() == 3 && parts[1] == "health" && parts[2] == "ready") {
-    const bool ready = std::all_of(parts_.models.begin(), parts_.models.end(), [&](const std::string& model) { return Live(model).ok(); });
+    const bool ready = std::all_of(parts_.models.begin(), parts_.models.end(),
+                                   [&](const std::string& model) { return Live(model).ok(); });
     return JsonResponse({{"ready", ready}}, ready ? 200 : 503);
   }
   if (parts.size() == 3 && parts[1] == "models") return ModelMetadata(parts[2]);
@@ -234,7 +259,8 @@ Result<HttpResponse> Service::RouteV2(const std::vector<std::string>& parts, std
     if (!live.ok() && live.error().code == "unknown_model") return live.error();
     return JsonResponse({{"name", parts[2]}, {"ready", live.ok()}}, live.ok() ? 200 : 503);
   }
-  return UserError("unknown_route", "there is no such call of the Open Inference Protocol here", "health and metadata are; predict by POST /v1/models/MODEL/predict");
+  return UserError("unknown_route", "there is no such call of the Open Inference Protocol here",
+                   "health and metadata are; predict by POST /v1/models/MODEL/predict");
 }
 
 Result<HttpResponse> Service::Health() {
@@ -270,7 +296,8 @@ Result<HttpResponse> Service::ListModels() {
 Result<HttpResponse> Service::Predict(const std::string& model, const HttpRequest& request) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<LiveModel> live, Live(model));
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "instances"));
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions, PredictOnline(*live, *parts_.store, call.list, call.at, Now()));
+  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions,
+                            PredictOnline(*live, *parts_.store, call.list, call.at, Now()));
   Json answers = Json::array();
   for (const Prediction& prediction : predictions) answers.push_back(PredictionJson(prediction));
   metrics_.CountPredictions(model, live->version, static_cast<int64_t>(predictions.size()));
@@ -287,7 +314,8 @@ Result<HttpResponse> Service::Features(const std::string& view, const HttpReques
     if (found == programs_.end()) {
       std::vector<std::string> names;
       for (const auto& [name, unused] : programs_) names.push_back(name);
-      return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)), SuggestionHint(view, names));
+      return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)),
+                       SuggestionHint(view, names));
     }
     program = found->second;
   }
@@ -317,9 +345,14 @@ Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
 Result<HttpResponse> Service::MetricsPage() {
   const PredictionLog::Counts counts = parts_.log->counts();
   std::string text = metrics_.Text();
-  text += fmt::format("# TYPE tidemill_logged_predictions_total counter\ntidemill_logged_predictions_total {}\n", counts.stored);
-  text += fmt::format("# TYPE tidemill_dropped_predictions_total counter\ntidemill_dropped_predictions_total {}\n", counts.dropped);
-  text += fmt::format("# TYPE tidemill_waiting_predictions gauge\ntidemill_waiting_predictions {}\n", counts.waiting);
+  text +=
+      fmt::format("# TYPE tidemill_logged_predictions_total counter\ntidemill_logged_predictions_total {}\n",
+                  counts.stored);
+  text += fmt::format(
+      "# TYPE tidemill_dropped_predictions_total counter\ntidemill_dropped_predictions_total {}\n",
+      counts.dropped);
+  text += fmt::format("# TYPE tidemill_waiting_predictions gauge\ntidemill_waiting_predictions {}\n",
+                      counts.waiting);
   return HttpResponse{200, "text/plain; version=0.0.4", std::move(text)};
 }
 
@@ -327,7 +360,8 @@ Result<HttpResponse> Service::ModelMetadata(const std::string& model) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<LiveModel> live, Live(model));
   Json inputs = Json::array();
   for (const Field& field : live->plan.request_fields) {
-    inputs.push_back({{"name", field.name}, {"datatype", std::string(InferenceType(field.type))}, {"shape", {-1, 1}}});
+    inputs.push_back(
+        {{"name", field.name}, {"datatype", std::string(InferenceType(field.type))}, {"shape", {-1, 1}}});
   }
   Json outputs = Json::array({{{"name", "score"}, {"datatype", "FP64"}, {"shape", {-1, 1}}}});
   return JsonResponse({{"name", model},

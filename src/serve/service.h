@@ -20,12 +20,12 @@ namespace tidemill {
 
 /// What a service asks of the world; tests put their own in.
 struct ServiceParts {
-  std::vector<std::string> models;                      ///< those that may be asked for
-  std::vector<OnlineWork::View> views;                  ///< for POST /v1/features/VIEW
+  std::vector<std::string> models;      ///< those that may be asked for
+  std::vector<OnlineWork::View> views;  ///< for POST /v1/features/VIEW
   OnlineStore* store = nullptr;
   PredictionLog* log = nullptr;
-  const Clock* clock = nullptr;                         ///< operations clock
-  Timestamp now;                                        ///< project clock, moved on by materialization; 0: `clock`
+  const Clock* clock = nullptr;  ///< operations clock
+  Timestamp now;                 ///< project clock, moved on by materialization; 0: `clock`
   std::function<Result<std::optional<int64_t>>(const std::string& model)> champion;  ///< version of the alias
   std::function<Result<std::shared_ptr<LiveModel>>(const std::string& model)> load;  ///< of that version
   std::function<Result<OnlineSummary>(const OnlineWork& work)> materialize;
@@ -51,7 +51,8 @@ class Service {
   };
 
   Result<HttpResponse> Route(const HttpRequest& request, std::string* route);
-  Result<HttpResponse> RouteV1(const std::vector<std::string>& parts, const HttpRequest& request, std::string* route);
+  Result<HttpResponse> RouteV1(const std::vector<std::string>& parts, const HttpRequest& request,
+                               std::string* route);
   Result<HttpResponse> RouteV2(const std::vector<std::string>& parts, std::string* route);
   Result<HttpResponse> Health();
   Result<HttpResponse> ListModels();
@@ -68,7 +69,7 @@ class Service {
   ServiceParts parts_;
   Metrics metrics_;
   mutable std::mutex mutex_;
-  std::map<std::string, Slot> models_;             // under mutex_, as below
+  std::map<std::string, Slot> models_;  // under mutex_, as below
   std::map<std::string, Program> programs_;
   Timestamp now_;
 };
