@@ -410,31 +410,6 @@ Place FilePlace(const std::string& file) {
   return place;
 }
 
-size_t FindInvalidUtf8(std::string_view text) {
-  const auto continues = [&](size_t at) { return at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80; };
-  for (size_t at = 0; at < text.size();) {
-    const auto first = static_cast<unsigned char>(text[at]);
-    const auto second = static_cast<unsigned char>(at + 1 < text.size() ? text[at + 1] : '\0');
-    size_t length = 0;
-    if (first != 0 && first < 0x80) {
-      length = 1;
-    } else if (first >= 0xC2 && first < 0xE0) {
-      length = 2;
-    } else if (first >= 0xE0 && first < 0xF0) {
-      // Overlong forms and surrogates.
-      length = (first == 0xE0 && second < 0xA0) || (first == 0xED && second >= 0xA0) ? 0 : 3;
-    } else if (first >= 0xF0 && first < 0xF5) {
-      length = (first == 0xF0 && second < 0x90) || (first == 0xF4 && second >= 0x90) ? 0 : 4;
-    }
-    if (length == 0) return at;
-    for (size_t i = 1; i < length; ++i) {
-      if (!continues(at + i)) return at;
-    }
-    at += length;
-  }
-  return std::string_view::npos;
-}
-
 Place PlaceAt(std::string_view text, const std::string& file, size_t offset, size_t length_bytes) {
   const size_t before = offset == 0 ? std::string_view::npos : text.rfind('\n', offset - 1);
   const size_t begin = before == std::string_view::npos ? 0 : before + 1;

@@ -7,6 +7,7 @@
 
 #include "base/columns.h"
 #include "base/result.h"
+#include "base/utf8.h"
 
 namespace tidemill {
 
@@ -57,9 +58,6 @@ Result<YamlNode> ParseYaml(std::string_view text, const std::string& file);
 
 /// The place of a whole file, when there is nothing better.
 Place FilePlace(const std::string& file);
-
-/// Byte offset of the first byte that is not part of valid UTF-8 text (also NUL), or npos.
-size_t FindInvalidUtf8(std::string_view text);
 
 /// The place of the byte at `offset` of a text; columns count characters.
 Place PlaceAt(std::string_view text, const std::string& file, size_t offset, size_t length_bytes);
