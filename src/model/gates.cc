@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "model/row_selection.h"
+
 namespace tidemill {
 namespace {
 
@@ -15,18 +17,12 @@ constexpr size_t kTimedCalls = 200;
 
 bool LowerIsBetter(std::string_view metric) { return metric == "log_loss" || metric == "brier" || metric == "latency_p99_ms"; }
 
-/// Rows of the given columns at `chosen`.
-Result<Columns> PickRows(const Columns& rows, const std::vector<Field>& fields, const std::vector<size_t>& chosen) {
-  Columns picked;
-  for (const Field& field : fields) {
-    const Column* from = rows.Find(field.name);
-    if (from == nullptr) return UserError("missing_input", fmt::format("there is no column '{}'", field.name));
-    Column column(from->name, from->type);
-    column.Reserve(chosen.size());
-    for (const size_t row : chosen) TIDEMILL_RETURN_IF_ERROR(column.Append(from->At(row)));
-    picked.columns.push_back(std::move(column));
+/// The first of the predictor's inputs that the rows lack; "" when they have all.
+std::string LackingInput(const Predictor& predictor, const Columns& rows) {
+  for (const Field& input : predictor.inputs()) {
+    if (rows.Find(input.name) == nullptr) return input.name;
   }
-  return picked;
+  return "";
 }
 
 ChampionComparison NotCompared(std::string note) {
@@ -91,9 +87,8 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
   const Column* times = rows.Find(model.timestamp);
   const Column* label = rows.Find("label");
   if (times == nullptr || label == nullptr) return InternalError("the rows to compare on lack their time or label");
-  for (const Field& input : champion.inputs()) {
-    if (rows.Find(input.name) == nullptr)
-      return NotCompared(fmt::format("the champion reads '{}', which the new model's rows do not have", input.name));
+  if (const std::string lacking = LackingInput(champion, rows); !lacking.empty()) {
+    return NotCompared(fmt::format("the champion reads '{}', which the new model's rows do not have", lacking));
   }
   const std::vector<size_t> places = PlacesAfter(challenger, *times, champion_trained_until);
   if (places.size() < kComparedRowsMin) {
@@ -114,8 +109,7 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
     return NotCompared(
         fmt::format("all {} test rows newer than the champion's training data have the same label", labels.size()));
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns champion_rows, PickRows(rows, champion.inputs(), chosen));
-  auto champion_scores = champion.Predict(champion_rows);
+  auto champion_scores = champion.Predict(SelectRows(rows, champion.inputs(), chosen));
   if (!champion_scores.ok())
     return NotCompared(fmt::format("the champion can't read the new model's rows: {}", champion_scores.error().message));
   ChampionComparison comparison;
@@ -129,10 +123,12 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
 
 Result<double> MeasureLatencyP99Ms(Predictor& predictor, const Columns& rows) {
   if (rows.rows() == 0) return 0.0;
+  if (const std::string lacking = LackingInput(predictor, rows); !lacking.empty()) {
+    return InternalError(fmt::format("the rows to time predictions with lack '{}'", lacking));
+  }
   std::vector<Columns> requests;
   for (size_t i = 0; i < std::min(kTimedCalls, rows.rows()); ++i) {
-    TIDEMILL_ASSIGN_OR_RETURN(Columns request, PickRows(rows, predictor.inputs(), {i}));
-    requests.push_back(std::move(request));
+    requests.push_back(SelectRows(rows, predictor.inputs(), std::span(&i, 1)));
   }
   std::vector<double> times_ms;
   for (size_t call = 0; call < kWarmUpCalls + kTimedCalls; ++call) {

@@ -12,6 +12,7 @@
 #include "model/onnx_session.h"
 #include "model/predictor.h"
 #include "model/preparation.h"
+#include "model/row_selection.h"
 #include "stats/classification_metrics.h"
 
 namespace tidemill {
@@ -171,29 +172,6 @@ std::vector<size_t> EvenSample(const std::vector<size_t>& rows, size_t count_max
   return sample;
 }
 
-/// The rows with those indexes, of the given columns only.
-Columns TakeRows(const Columns& rows, const std::vector<Field>& fields, const std::vector<size_t>& chosen) {
-  Columns taken;
-  for (const Field& field : fields) {
-    const Column& from = *rows.Find(field.name);
-    Column column(from.name, from.type);
-    column.Reserve(chosen.size());
-    for (const size_t row : chosen) {
-      if (from.IsNull(row)) {
-        column.AppendNull();
-      } else if (from.type == Type::kText) {
-        column.AppendText(from.Text(row));
-      } else if (from.type == Type::kDouble) {
-        column.AppendDouble(from.doubles[row]);
-      } else {
-        column.AppendInt(from.ints[row]);
-      }
-    }
-    taken.columns.push_back(std::move(column));
-  }
-  return taken;
-}
-
 /// The packaged graph must answer what LightGBM answers, and one row what many rows answer, to the last bit.
 Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inputs, const Columns& sample,
                          const std::vector<double>& expected) {
@@ -248,7 +226,7 @@ Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<si
   fitted.onnx = WriteOnnxGraph(context.inputs, fitted.preparation, fitted.trees.trees);
   TIDEMILL_ASSIGN_OR_RETURN(
       fitted.verification,
-      VerifyGraph(fitted.onnx, context.inputs, TakeRows(context.rows, context.inputs, sample_rows), fitted.trees.raw_sample));
+      VerifyGraph(fitted.onnx, context.inputs, SelectRows(context.rows, context.inputs, sample_rows), fitted.trees.raw_sample));
   return fitted;
 }
 
@@ -350,7 +328,7 @@ Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs
                      const std::vector<int>& labels, int threads, TrainingResult& result) {
   const ModelPackage evaluated{.onnx = fitted.onnx, .description = Json{{"inputs", DescribeInputs(inputs)}}};
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Predictor> predictor, Predictor::Load(evaluated, threads));
-  TIDEMILL_ASSIGN_OR_RETURN(result.test_scores, predictor->Predict(TakeRows(rows, inputs, result.test_rows)));
+  TIDEMILL_ASSIGN_OR_RETURN(result.test_scores, predictor->Predict(SelectRows(rows, inputs, result.test_rows)));
   std::vector<int> test_labels;
   for (const size_t row : result.test_rows) test_labels.push_back(labels[row]);
   result.metrics = EvaluateScores(result.test_scores, test_labels);

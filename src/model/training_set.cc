@@ -1,0 +1,180 @@
+#include "model/training_set.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "model/row_selection.h"
+
+namespace tidemill {
+namespace {
+
+void AddName(std::vector<std::string>& names, const std::string& name) {
+  if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+}
+
+/// The spine's columns that a training set shows: its key and the prediction time.
+std::vector<std::string> ShownColumns(const FeaturePlan& plan) {
+  std::vector<std::string> names;
+  for (const std::string& key : plan.spine_key) AddName(names, key);
+  AddName(names, plan.timestamp);
+  return names;
+}
+
+std::string SpineQuery(const FeaturePlan& plan, const std::string& table_sql, const RowsWanted& wanted, Timestamp now) {
+  std::vector<std::string> names = ShownColumns(plan);
+  AddName(names, plan.label_known_at);
+  for (const Field& field : plan.expressions.columns) AddName(names, field.name);
+  for (const Field& field : plan.label.columns) AddName(names, field.name);
+  for (const FeaturePlan::View& view : plan.views) {
+    for (const std::string& key : view.spine_keys) AddName(names, key);
+  }
+  std::string sql = "SELECT _seq";
+  for (const std::string& name : names) sql += fmt::format(", {}", QuoteIdentifier(name));
+  const std::string time = QuoteIdentifier(plan.timestamp);
+  const auto literal = [](Timestamp at) { return fmt::format("TIMESTAMP '{}'", FormatSqlTimestamp(at)); };
+  sql += fmt::format(" FROM {} WHERE _known_at <= {} AND _known_at <= {} AND {} <= {}", table_sql, time, literal(now), time,
+                     literal(wanted.until));
+  if (wanted.from) sql += fmt::format(" AND {} > {}", time, literal(*wanted.from));
+  if (wanted.labelled_only) sql += fmt::format(" AND {} <= {}", QuoteIdentifier(plan.label_known_at), literal(now));
+  return sql + fmt::format(" ORDER BY {}, _seq", time);
+}
+
+Result<Column> TakeOnly(Result<Columns> columns, std::string_view name) {
+  if (!columns.ok()) return std::move(columns).error();
+  if (columns->columns.size() != 1) return InternalError("an expression gave more than one column");
+  Column column = std::move(columns->columns.front());
+  column.name = name;
+  return column;
+}
+
+/// The label, null where it is not known by `now`; and when it became known, null in the same rows.
+struct Labels {
+  Column label;
+  Column known_at;
+};
+Result<Labels> KnownLabels(const FeaturePlan& plan, const Columns& spine, Timestamp now) {
+  TIDEMILL_ASSIGN_OR_RETURN(const Column label, TakeOnly(plan.label.Evaluate(spine), "label"));
+  const Column& known_at = *spine.Find(plan.label_known_at);
+  Labels labels{Column("label", label.type), Column("label_known_at", Type::kTimestamp)};
+  labels.label.Reserve(label.size());
+  labels.known_at.Reserve(label.size());
+  for (size_t row = 0; row < label.size(); ++row) {
+    if (known_at.IsNull(row) || known_at.ints[row] > now.micros) {
+      labels.label.AppendNull();
+      labels.known_at.AppendNull();
+      continue;
+    }
+    TIDEMILL_RETURN_IF_ERROR(labels.label.Append(label.At(row)));
+    labels.known_at.AppendInt(known_at.ints[row]);
+  }
+  return labels;
+}
+
+void KeepLabelled(Columns& spine, Labels& labels) {
+  std::vector<size_t> labelled;
+  for (size_t row = 0; row < labels.label.size(); ++row) {
+    if (!labels.label.IsNull(row)) labelled.push_back(row);
+  }
+  if (labelled.size() == labels.label.size()) return;
+  for (Column& column : spine.columns) column = SelectRows(column, labelled);
+  labels.label = SelectRows(labels.label, labelled);
+  labels.known_at = SelectRows(labels.known_at, labelled);
+}
+
+std::vector<ViewJoin> JoinsOf(const FeaturePlan& plan, const TableSql& table_sql) {
+  std::vector<ViewJoin> joins;
+  for (const FeaturePlan::View& view : plan.views) {
+    joins.push_back({&view.program, table_sql(view.table), view.event_time, view.spine_keys, view.prefix, view.outputs});
+  }
+  return joins;
+}
+
+/// Moves the input columns, each found among the expressions' results or the joined features, to the end of `to`, unless it is
+/// there already.
+Status TakeInputs(const FeaturePlan& plan, Columns& joined, Columns& computed, Columns& to) {
+  for (const Field& input : plan.inputs) {
+    if (to.Find(input.name) != nullptr) continue;
+    const bool is_expression = computed.Find(input.name) != nullptr;
+    Column* found = is_expression ? computed.Find(input.name) : joined.Find(input.name);
+    if (found == nullptr) return InternalError(fmt::format("the feature join gave no '{}'", input.name));
+    if (found->type != input.type) {
+      return InternalError(
+          fmt::format("'{}' came as {}, planned was {}", input.name, TypeName(found->type), TypeName(input.type)));
+    }
+    to.columns.push_back(std::move(*found));
+  }
+  return Ok();
+}
+
+/// The wanted features of one view for each request, from the store.
+Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Columns& requests, const std::vector<Timestamp>& times,
+                  Columns& to) {
+  std::vector<const Column*> keys;
+  for (const std::string& key : view.spine_keys) {
+    const Column* column = requests.Find(key);
+    if (column == nullptr) return UserError("missing_field", fmt::format("the request lacks '{}'", key));
+    keys.push_back(column);
+  }
+  const std::vector<Field> fields = view.program.OutputFields();
+  std::vector<size_t> wanted;
+  const size_t first = to.columns.size();
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (std::find(view.outputs.begin(), view.outputs.end(), fields[i].name) == view.outputs.end()) continue;
+    wanted.push_back(i);
+    to.columns.emplace_back(fmt::format("{}__{}", view.prefix, fields[i].name), fields[i].type);
+  }
+  std::vector<Value> key(keys.size());
+  for (size_t row = 0; row < times.size(); ++row) {
+    for (size_t i = 0; i < keys.size(); ++i) key[i] = keys[i]->At(row);
+    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, view.program, key, times[row]));
+    if (features.values.size() != fields.size())
+      return InternalError(fmt::format("the online store gave {} features of {}", features.values.size(), fields.size()));
+    for (size_t i = 0; i < wanted.size(); ++i) TIDEMILL_RETURN_IF_ERROR(to.columns[first + i].Append(features.values[wanted[i]]));
+  }
+  return Ok();
+}
+
+}  // namespace
+
+Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
+                          Timestamp now, int threads) {
+  TIDEMILL_ASSIGN_OR_RETURN(Columns spine, session.Query(SpineQuery(plan, table_sql(plan.spine), wanted, now)));
+  TIDEMILL_ASSIGN_OR_RETURN(Labels labels, KnownLabels(plan, spine, now));
+  if (wanted.labelled_only) KeepLabelled(spine, labels);
+  TIDEMILL_ASSIGN_OR_RETURN(Columns computed, plan.expressions.Evaluate(spine));
+  Columns rows;
+  rows.columns.push_back(*spine.Find("_seq"));
+  for (const std::string& name : ShownColumns(plan)) rows.columns.push_back(*spine.Find(name));
+  rows.columns.push_back(std::move(labels.label));
+  rows.columns.push_back(std::move(labels.known_at));
+  if (!plan.views.empty()) {
+    TIDEMILL_ASSIGN_OR_RETURN(spine,
+                              JoinFeatures(session, std::move(spine), plan.timestamp, JoinsOf(plan, table_sql), now, threads));
+    if (spine.rows() != rows.rows())
+      return InternalError(fmt::format("the feature join made {} rows of {}", spine.rows(), rows.rows()));
+  }
+  TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, spine, computed, rows));
+  return rows;
+}
+
+Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests,
+                                const std::vector<Timestamp>& times) {
+  for (const Field& field : plan.request_fields) {
+    const Column* column = requests.Find(field.name);
+    if (column == nullptr) return UserError("missing_field", fmt::format("the request lacks '{}'", field.name));
+    if (column->size() != times.size()) return InternalError("requests and times differ in number");
+  }
+  Columns computed;
+  if (!plan.request_fields.empty() && !plan.expressions.outputs.empty()) {
+    TIDEMILL_ASSIGN_OR_RETURN(computed, plan.expressions.Evaluate(requests));
+  }
+  Columns looked_up;
+  for (const FeaturePlan::View& view : plan.views) TIDEMILL_RETURN_IF_ERROR(LookUpView(view, store, requests, times, looked_up));
+  Columns rows;
+  TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, looked_up, computed, rows));
+  return rows;
+}
+
+}  // namespace tidemill
