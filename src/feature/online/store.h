@@ -11,6 +11,7 @@
 #include "base/columns.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "feature/entity_key.h"
 #include "feature/program/program.h"
 #include "sql/database.h"
 
@@ -32,9 +33,6 @@ class OnlineStore {
   virtual Status Put(const std::vector<Write>& writes) = 0;
   virtual Status Clear(std::string_view space) = 0;
 };
-
-/// An unambiguous, ordered encoding of an entity's key values with their types: (1, 12) and (11, 2) differ, and so do 1 and '1'.
-std::string EncodeKey(const std::vector<Value>& values);
 
 struct MaterializeReport {
   int64_t rows = 0;

@@ -1,6 +1,7 @@
 #include "feature/program/compiled_program.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "feature/program/evaluator.h"
 
@@ -115,8 +116,10 @@ void CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts,
 void CompiledProgram::FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const {
   Evaluation evaluation{aggregates, texts};
   for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Type type = outputs_[i].node.type;
     outputs[i] = Evaluate(outputs_[i].node, evaluation);
-    if (outputs[i].null) outputs[i] = ToDatum(outputs_[i].default_value, outputs_[i].node.type);
+    if (type == Type::kDouble && !outputs[i].null && std::isnan(outputs[i].number)) outputs[i] = Datum::Null();
+    if (outputs[i].null) outputs[i] = ToDatum(outputs_[i].default_value, type);
   }
 }
 

@@ -30,7 +30,11 @@ class Oracle {
 
   std::vector<Value> Query(Timestamp time) const {
     std::vector<Value> values;
-    for (const Aggregate& aggregate : program_.aggregates) values.push_back(Compute(aggregate, Visible(aggregate, time)));
+    for (const Aggregate& aggregate : program_.aggregates) {
+      values.push_back(Compute(aggregate, Visible(aggregate, time)));
+      const double* number = std::get_if<double>(&values.back());
+      if (number != nullptr && std::isnan(*number)) values.back() = {};  // a feature is never NaN
+    }
     return values;
   }
 

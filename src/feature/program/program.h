@@ -40,7 +40,7 @@ struct Aggregate {
 struct Output {
   std::string name;      ///< "dep_delay_mean_2h"
   Expression expression;
-  Value default_value;   ///< in place of null
+  Value default_value;   ///< in place of null (of a view: also of NaN)
 };
 
 /// A compiled feature view. Equal programs give equal bits everywhere (docs/adr/0004-exact-sums.md).
