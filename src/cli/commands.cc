@@ -54,6 +54,7 @@ std::unique_ptr<const Command> MakeCommandTree() {
   root->examples = {{"tidemill init --from churn.csv --predict churned", "a project that runs at once"},
                     {"tidemill run", "bring everything up to date"},
                     {"tidemill run --help", "what a command does"}};
+  root->commands.push_back(MakeInitCommand());
   root->commands.push_back(MakeCheckCommand());
   root->commands.push_back(MakePlanCommand());
   root->commands.push_back(MakeRunCommand());

@@ -8,6 +8,7 @@
 
 namespace tidemill {
 
+Command MakeInitCommand();
 Command MakeCheckCommand();
 Command MakePlanCommand();
 Command MakeRunCommand();
