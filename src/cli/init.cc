@@ -17,23 +17,27 @@ namespace {
 /// How the project names the file: its place in the folder, or a copy under data/.
 std::string NameInProject(const fs::path& csv, const fs::path& folder) {
   std::error_code code;
-  const std::string inside = fs::proximate(fs::weakly_canonical(csv, code), fs::weakly_canonical(folder, code), code).generic_string();
+  const std::string inside =
+      fs::proximate(fs::weakly_canonical(csv, code), fs::weakly_canonical(folder, code), code).generic_string();
   return code || inside.starts_with("..") || fs::path(inside).is_absolute() ? "data/" + csv.filename().string() : inside;
 }
 
 Status CheckCsvName(const fs::path& csv) {
   std::error_code code;
-  if (!fs::is_regular_file(csv, code)) return UserError("file_missing", "there is no file '" + csv.string() + "'", "look at the path after --from");
+  if (!fs::is_regular_file(csv, code))
+    return UserError("file_missing", "there is no file '" + csv.string() + "'", "look at the path after --from");
   const std::string name = csv.filename().string();
   if (name.ends_with(".csv") || name.ends_with(".csv.gz") || name.ends_with(".tsv")) return Ok();
-  return UserError("not_csv", "'" + name + "' is not a CSV by its name", "give a .csv, .csv.gz or .tsv; other files can be named in sources/NAME.yaml by hand");
+  return UserError("not_csv", "'" + name + "' is not a CSV by its name",
+                   "give a .csv, .csv.gz or .tsv; other files can be named in sources/NAME.yaml by hand");
 }
 
 Status RefuseExisting(const fs::path& folder, const NewProject& project) {
   for (const auto& [name, text] : project.files) {
     std::error_code code;
     if (!fs::exists(folder / name, code) || name == ".gitignore") continue;
-    return UserError("file_exists", "'" + (folder / name).lexically_normal().string() + "' exists already", "choose another folder: init never replaces files");
+    return UserError("file_exists", "'" + (folder / name).lexically_normal().string() + "' exists already",
+                     "choose another folder: init never replaces files");
   }
   return Ok();
 }
@@ -67,7 +71,9 @@ Status CopyCsv(const fs::path& csv, const fs::path& target) {
   if (fs::equivalent(csv, target, code)) return Ok();
   TIDEMILL_RETURN_IF_ERROR(MakeFolders(target.parent_path()));
   fs::copy_file(csv, target, fs::copy_options::none, code);
-  if (code == std::errc::file_exists) return UserError("file_exists", "'" + target.string() + "' exists already", "choose another folder: init never replaces files");
+  if (code == std::errc::file_exists)
+    return UserError("file_exists", "'" + target.string() + "' exists already",
+                     "choose another folder: init never replaces files");
   if (code) return Unavailable("io_error", "can't copy '" + csv.string() + "' to '" + target.string() + "': " + code.message());
   return Ok();
 }
@@ -76,7 +82,8 @@ Status CopyCsv(const fs::path& csv, const fs::path& target) {
 
 Result<NewProject> InitProject(const InitOptions& options) {
   if (options.from_csv.has_value() != !options.predict.empty()) {
-    return UserError("missing_argument", "--from and --predict go together", "tidemill init --from FILE.csv --predict COLUMN; without both an example is made");
+    return UserError("missing_argument", "--from and --predict go together",
+                     "tidemill init --from FILE.csv --predict COLUMN; without both an example is made");
   }
   if (!options.from_csv) {
     NewProject project = MakeSampleProject(options.now);
@@ -89,7 +96,8 @@ Result<NewProject> InitProject(const InitOptions& options) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto database, Database::Open(DatabaseOptions()));
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, database->Connect());
   const std::string file = NameInProject(*options.from_csv, options.folder);
-  TIDEMILL_ASSIGN_OR_RETURN(NewProject project, MakeProjectFromCsv(*options.from_csv, file, options.predict, options.now, *session));
+  TIDEMILL_ASSIGN_OR_RETURN(NewProject project,
+                            MakeProjectFromCsv(*options.from_csv, file, options.predict, options.now, *session));
   TIDEMILL_RETURN_IF_ERROR(RefuseExisting(options.folder, project));
   TIDEMILL_RETURN_IF_ERROR(TryLoading(project));
   TIDEMILL_RETURN_IF_ERROR(CopyCsv(*options.from_csv, options.folder / file));

@@ -20,9 +20,9 @@ struct InitOptions {
 
 /// What a new project consists of.
 struct NewProject {
-  std::map<std::string, std::string> files;       ///< relative path -> text
-  std::vector<std::string> notes;                 ///< what was guessed, for people
-  std::optional<Timestamp> now;                   ///< the project clock for the first run, when the wall clock would be too late for the data
+  std::map<std::string, std::string> files;  ///< relative path -> text
+  std::vector<std::string> notes;            ///< what was guessed, for people
+  std::optional<Timestamp> now;  ///< the project clock for the first run, when the wall clock would be too late for the data
   std::string model;
 };
 

@@ -50,10 +50,14 @@ Command MakeInitCommand() {
   command.name = "init";
   command.summary = "Make a project that runs at once";
   command.details =
-      "Without options an example with generated data. With --from and --predict a project for a CSV: a source with types found in the file, a table, "
-      "and a model that predicts the column from the others. What was guessed is written into the files as comments. Files that exist are never replaced.";
-  command.examples = {{"tidemill init shop", "an example in the folder shop"}, {"tidemill init churn --from churn.csv --predict churned", "a model of your own data"}};
-  command.parameters.push_back(Positional("FOLDER", "folder of the new project (default: .)", &arguments->folder).Offering(Completes::kFolders));
+      "Without options an example with generated data. With --from and --predict a project for a CSV: a source with types found "
+      "in the file, a table, "
+      "and a model that predicts the column from the others. What was guessed is written into the files as comments. Files that "
+      "exist are never replaced.";
+  command.examples = {{"tidemill init shop", "an example in the folder shop"},
+                      {"tidemill init churn --from churn.csv --predict churned", "a model of your own data"}};
+  command.parameters.push_back(
+      Positional("FOLDER", "folder of the new project (default: .)", &arguments->folder).Offering(Completes::kFolders));
   command.parameters.push_back(Option("--from", "CSV", "the file to learn from", &arguments->from).Offering(Completes::kFiles));
   command.parameters.push_back(Option("--predict", "COLUMN", "the column to predict: one with two values", &arguments->predict));
   command.run = [arguments](CommandContext& context) { return RunInit(*arguments, context); };

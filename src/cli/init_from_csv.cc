@@ -25,9 +25,9 @@ constexpr std::string_view kMadeUpTime = "predicted_at";
 /// A column of the CSV and what it is good for.
 struct CsvColumn {
   ContractColumn contract;
-  std::string name;         ///< in SQL and in the model
-  int64_t values = 0;       ///< different ones, null not counted
-  std::string left_out;     ///< why it is no input; "" : it is one
+  std::string name;      ///< in SQL and in the model
+  int64_t values = 0;    ///< different ones, null not counted
+  std::string left_out;  ///< why it is no input; "" : it is one
 };
 
 struct CsvTable {
@@ -45,8 +45,8 @@ struct Target {
 };
 
 struct TimeColumn {
-  std::string name;      ///< "" : there is none
-  std::string condition; ///< SQL that leaves rows without a time out; "" : all have one
+  std::string name;       ///< "" : there is none
+  std::string condition;  ///< SQL that leaves rows without a time out; "" : all have one
   bool with_hours = false;
   Timestamp first, last;
 };
@@ -84,7 +84,9 @@ std::string YamlText(const std::string& text) {
   return Json(text).dump();
 }
 
-std::string Join(const std::vector<std::string>& texts, std::string_view separator) { return fmt::format("{}", fmt::join(texts, separator)); }
+std::string Join(const std::vector<std::string>& texts, std::string_view separator) {
+  return fmt::format("{}", fmt::join(texts, separator));
+}
 
 /// A column of the source, as SQL names it.
 std::string SourceColumn(const CsvColumn& column) {
@@ -98,7 +100,8 @@ Result<Columns> QueryOne(Session& session, const std::string& sql) {
 }
 
 Result<std::set<std::string>> ReservedWords(Session& session) {
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns words, session.Query("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"));
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns words,
+                            session.Query("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"));
   std::set<std::string> reserved;
   for (size_t row = 0; row < words.rows(); ++row) reserved.emplace(words.columns[0].Text(row));
   return reserved;
@@ -125,7 +128,8 @@ Status CountValues(Session& session, CsvTable* table) {
     counts.push_back("count(DISTINCT " + quoted + ")");
     counts.push_back("count(" + quoted + ")");
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns counted, QueryOne(session, "SELECT " + Join(counts, ", ") + " FROM " + table->relation));
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns counted,
+                            QueryOne(session, "SELECT " + Join(counts, ", ") + " FROM " + table->relation));
   table->rows = counted.columns[0].ints[0];
   for (size_t i = 0; i < table->columns.size(); ++i) {
     CsvColumn& column = table->columns[i];
@@ -139,14 +143,17 @@ Result<CsvTable> ReadCsv(const std::filesystem::path& csv, Session& session) {
   CsvTable table;
   const std::string file = QuoteText(csv.string());
   const auto sniffed = session.Query("SELECT Delimiter FROM sniff_csv(" + file + ")");
-  if (sniffed.ok() && sniffed->rows() == 1 && sniffed->columns[0].Text(0).size() == 1) table.delimiter = sniffed->columns[0].Text(0);
+  if (sniffed.ok() && sniffed->rows() == 1 && sniffed->columns[0].Text(0).size() == 1)
+    table.delimiter = sniffed->columns[0].Text(0);
   table.null_texts = {""};
-  TIDEMILL_ASSIGN_OR_RETURN(Contract contract, InferCsvContract(csv, csv.string(), table.delimiter[0], &table.null_texts, true, kInferredRecordsMax));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      Contract contract, InferCsvContract(csv, csv.string(), table.delimiter[0], &table.null_texts, true, kInferredRecordsMax));
   for (ContractColumn& column : contract.columns) table.columns.push_back({std::move(column), "", 0, ""});
   std::vector<std::string> nulls;
   for (const std::string& text : table.null_texts) nulls.push_back(QuoteText(text));
-  table.relation = fmt::format("read_csv({}, header = true, all_varchar = true, delim = {}, nullstr = [{}], ignore_errors = true)", file,
-                               QuoteText(table.delimiter), nulls.empty() ? "''" : Join(nulls, ", "));
+  table.relation =
+      fmt::format("read_csv({}, header = true, all_varchar = true, delim = {}, nullstr = [{}], ignore_errors = true)", file,
+                  QuoteText(table.delimiter), nulls.empty() ? "''" : Join(nulls, ", "));
   TIDEMILL_RETURN_IF_ERROR(NameColumns(session, &table));
   TIDEMILL_RETURN_IF_ERROR(CountValues(session, &table));
   return table;
@@ -166,18 +173,24 @@ Result<CsvColumn*> FindTarget(const std::string& predict, CsvTable* table) {
 
 /// Whether a value sounds like the one that is meant by a yes.
 bool SoundsPositive(const std::string& value) {
-  static const std::set<std::string> kWords = {"1", "true", "t", "yes", "y", "positive", "pos", "churned", "churn", "bad", "default", "fraud", "won", "success"};
+  static const std::set<std::string> kWords = {"1",       "true",  "t",   "yes",     "y",     "positive", "pos",
+                                               "churned", "churn", "bad", "default", "fraud", "won",      "success"};
   return kWords.contains(Lower(value));
 }
 
 Result<Target> ReadTarget(const CsvColumn& column, const CsvTable& table, Session& session) {
   const std::string quoted = QuoteIdentifier(column.contract.name);
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns values, session.Query(fmt::format("SELECT {0}, count(*) FROM {1} WHERE {0} IS NOT NULL GROUP BY 1 ORDER BY 2, 1 LIMIT 3",
-                                                                            quoted, table.relation)));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const Columns values,
+      session.Query(fmt::format("SELECT {0}, count(*) FROM {1} WHERE {0} IS NOT NULL GROUP BY 1 ORDER BY 2, 1 LIMIT 3", quoted,
+                                table.relation)));
   if (values.rows() != 2) {
-    const std::string found = values.rows() > 2 ? fmt::format("{} different values", column.values) : values.rows() == 1 ? "one value only" : "no values";
-    return UserError("not_binary", fmt::format("'{}' has {}; a model here predicts which of two it will be", column.contract.name, found),
-                     "choose a column with two values; or make a project by hand, whose label is a condition, such as amount > 100");
+    const std::string found = values.rows() > 2    ? fmt::format("{} different values", column.values)
+                              : values.rows() == 1 ? "one value only"
+                                                   : "no values";
+    return UserError(
+        "not_binary", fmt::format("'{}' has {}; a model here predicts which of two it will be", column.contract.name, found),
+        "choose a column with two values; or make a project by hand, whose label is a condition, such as amount > 100");
   }
   // The rarer value comes first: it is the one worth predicting, unless a word says otherwise.
   std::string rare(values.columns[0].Text(0));
@@ -203,8 +216,11 @@ Result<TimeColumn> FindTime(const CsvTable& table, const CsvColumn& target, Sess
     for (const CsvColumn& column : table.columns) {
       if (column.contract.type != type || &column == &target || column.values < 2) continue;
       const std::string time = fmt::format("TRY_CAST({} AS TIMESTAMP)", QuoteIdentifier(column.contract.name));
-      TIDEMILL_ASSIGN_OR_RETURN(const Columns range, QueryOne(session, fmt::format("SELECT epoch_us(min({0})), epoch_us(max({0})), bool_or({0} <> date_trunc('day', {0})) FROM {1}",
-                                                                                   time, table.relation)));
+      TIDEMILL_ASSIGN_OR_RETURN(
+          const Columns range,
+          QueryOne(session,
+                   fmt::format("SELECT epoch_us(min({0})), epoch_us(max({0})), bool_or({0} <> date_trunc('day', {0})) FROM {1}",
+                               time, table.relation)));
       if (range.columns[0].IsNull(0) || range.columns[0].ints[0] == range.columns[1].ints[0]) continue;
       const bool with_hours = type == Type::kTimestamp && !range.columns[2].IsNull(0) && range.columns[2].ints[0] != 0;
       const std::string condition = column.contract.required ? "" : "WHERE " + SourceColumn(column) + " IS NOT NULL\n";
@@ -220,7 +236,8 @@ void LeaveOut(const CsvColumn& target, const TimeColumn& time, CsvTable* table) 
     const Type type = column.contract.type;
     const bool nearly_unique = static_cast<double>(column.values) > kIdentifyingShare * static_cast<double>(table->rows);
     const std::string lower = Lower(column.name);
-    const bool named_id = lower == "id" || lower == "key" || lower.ends_with("id") || lower.ends_with("number") || lower.ends_with("no");
+    const bool named_id =
+        lower == "id" || lower == "key" || lower.ends_with("id") || lower.ends_with("number") || lower.ends_with("no");
     if (&column == &target) {
       column.left_out = "it is what is predicted";
     } else if (column.name == time.name) {
@@ -241,12 +258,16 @@ std::string SourceYaml(const CsvTable& table, const std::string& file) {
   std::string from = "files: " + YamlText(file);
   if (!nulls.empty()) from += ", null: [" + Join(nulls, ", ") + "]";
   if (table.delimiter != ",") from += ", delimiter: " + Json(table.delimiter).dump();
-  std::string yaml = "# Where rows come from, and what they must look like. Rows that don't are put aside with the reason.\n"
-                     "from: {" + from + "}\n"
-                     "# What is predicted stands beside what it is predicted from, so the file holds more than was known at any one time.\n"
-                     "history: true\ncontract:\n  columns:\n";
+  std::string yaml =
+      "# Where rows come from, and what they must look like. Rows that don't are put aside with the reason.\n"
+      "from: {" +
+      from +
+      "}\n"
+      "# What is predicted stands beside what it is predicted from, so the file holds more than was known at any one time.\n"
+      "history: true\ncontract:\n  columns:\n";
   for (const CsvColumn& column : table.columns) {
-    yaml += fmt::format("    {}: {{type: {}{}}}\n", YamlText(column.contract.name), TypeName(column.contract.type), column.contract.required ? ", required: true" : "");
+    yaml += fmt::format("    {}: {{type: {}{}}}\n", YamlText(column.contract.name), TypeName(column.contract.type),
+                        column.contract.required ? ", required: true" : "");
   }
   return yaml;
 }
@@ -257,7 +278,8 @@ std::string SelectItem(const CsvColumn& column) {
   return source == column.name ? source : source + " AS " + column.name;
 }
 
-std::string TableSql(const CsvTable& table, const CsvColumn& target, const TimeColumn& time, const std::string& source, Timestamp today) {
+std::string TableSql(const CsvTable& table, const CsvColumn& target, const TimeColumn& time, const std::string& source,
+                     Timestamp today) {
   std::vector<std::string> items;
   std::vector<std::string> hashed;
   for (const CsvColumn& column : table.columns) {
@@ -268,11 +290,15 @@ std::string TableSql(const CsvTable& table, const CsvColumn& target, const TimeC
     return "-- One row for each prediction.\nSELECT\n  " + Join(items, ",\n  ") + "\nFROM " + source + "\n" + time.condition;
   }
   const Timestamp first = today - Duration{kMadeUpDays * kMicrosPerDay};
-  items.push_back(fmt::format("TIMESTAMP '{}' + to_seconds(CAST(hash({}) % {} AS BIGINT)) AS {}", FormatSqlTimestamp(first), Join(hashed, ", "), kMadeUpDays * 86'400,
-                              kMadeUpTime));
-  return "-- One row for each prediction. The file tells no time, and a model is trained on the past and tested on what came later: each row gets a time\n"
-         "-- by a hash of its values, which makes a random split that stays the same. If rows have a time, put it in place of " + std::string(kMadeUpTime) + ".\n"
-         "SELECT\n  " + Join(items, ",\n  ") + "\nFROM " + source + "\n";
+  items.push_back(fmt::format("TIMESTAMP '{}' + to_seconds(CAST(hash({}) % {} AS BIGINT)) AS {}", FormatSqlTimestamp(first),
+                              Join(hashed, ", "), kMadeUpDays * 86'400, kMadeUpTime));
+  return "-- One row for each prediction. The file tells no time, and a model is trained on the past and tested on what came "
+         "later: each row gets a time\n"
+         "-- by a hash of its values, which makes a random split that stays the same. If rows have a time, put it in place of " +
+         std::string(kMadeUpTime) +
+         ".\n"
+         "SELECT\n  " +
+         Join(items, ",\n  ") + "\nFROM " + source + "\n";
 }
 
 /// 70, 15 and 15 % of the time that the rows span.
@@ -282,7 +308,8 @@ std::string SplitYaml(Timestamp first, Timestamp last) {
     int64_t micros;
     std::string_view name;
   };
-  constexpr std::array<Unit, 4> kUnits = {{{kMicrosPerDay, "d"}, {kMicrosPerDay / 24, "h"}, {60 * kMicrosPerSecond, "m"}, {kMicrosPerSecond, "s"}}};
+  constexpr std::array<Unit, 4> kUnits = {
+      {{kMicrosPerDay, "d"}, {kMicrosPerDay / 24, "h"}, {60 * kMicrosPerSecond, "m"}, {kMicrosPerSecond, "s"}}};
   const auto unit = std::find_if(kUnits.begin(), kUnits.end() - 1, [&](const Unit& u) { return span >= 20 * u.micros; });
   const int64_t units = std::min<int64_t>(36'500, span / unit->micros + 1);
   const auto share = [&](int64_t percent) { return std::max<int64_t>(1, units * percent / 100); };
@@ -316,18 +343,23 @@ Inputs ChooseInputs(const CsvTable& table, const TimeColumn& time) {
   return inputs;
 }
 
-std::string ModelYaml(const Inputs& inputs, const Target& target, const std::string& spine, const TimeColumn& time, const std::string& split) {
+std::string ModelYaml(const Inputs& inputs, const Target& target, const std::string& spine, const TimeColumn& time,
+                      const std::string& split) {
   const std::string at = time.name.empty() ? std::string(kMadeUpTime) : time.name;
-  std::string yaml = "# The file doesn't tell when the truth came out: it counts as known at the time of the row. If a column tells it, name it under label_known_at.\n";
-  yaml += fmt::format("training_set: {{spine: {}, label: {}, timestamp: {}, label_known_at: {}}}\n", spine, YamlText(target.label), at, at);
+  std::string yaml =
+      "# The file doesn't tell when the truth came out: it counts as known at the time of the row. If a column tells it, name it "
+      "under label_known_at.\n";
+  yaml += fmt::format("training_set: {{spine: {}, label: {}, timestamp: {}, label_known_at: {}}}\n", spine,
+                      YamlText(target.label), at, at);
   yaml += "# Take out what is only known after the outcome, or the model will look better than it is.\n";
   if (!inputs.left_out.empty()) yaml += "# Left out:\n" + Join(inputs.left_out, "\n") + "\n";
   yaml += "features:\n" + Join(inputs.lines, "\n") + "\n" + split;
   if (!inputs.one_hot.empty() || !inputs.ordinal.empty()) yaml += "prepare:\n";
   if (!inputs.one_hot.empty()) yaml += "  - one_hot: {columns: [" + Join(inputs.one_hot, ", ") + "], other_below: 10}\n";
   if (!inputs.ordinal.empty()) yaml += "  - ordinal: {columns: [" + Join(inputs.ordinal, ", ") + "], other_below: 10}\n";
-  yaml += "algorithm: {lightgbm: {objective: binary, learning_rate: 0.05, num_leaves: 15, rounds: 300, early_stopping: 20}}\n"
-          "# 0.5 is guessing: raise it to what you need.\ngates:\n  - auc: {min: 0.5}\n";
+  yaml +=
+      "algorithm: {lightgbm: {objective: binary, learning_rate: 0.05, num_leaves: 15, rounds: 300, early_stopping: 20}}\n"
+      "# 0.5 is guessing: raise it to what you need.\ngates:\n  - auc: {min: 0.5}\n";
   return yaml;
 }
 
@@ -338,18 +370,21 @@ std::string UnusedName(std::string name, const std::set<std::string>& taken, std
 
 }  // namespace
 
-Result<NewProject> MakeProjectFromCsv(const std::filesystem::path& csv, const std::string& file_in_project, const std::string& predict,
-                                      Timestamp now, Session& session) {
+Result<NewProject> MakeProjectFromCsv(const std::filesystem::path& csv, const std::string& file_in_project,
+                                      const std::string& predict, Timestamp now, Session& session) {
   TIDEMILL_ASSIGN_OR_RETURN(CsvTable table, ReadCsv(csv, session));
   TIDEMILL_ASSIGN_OR_RETURN(const CsvColumn* target_column, FindTarget(predict, &table));
   if (table.rows < kRowsMin) {
-    return UserError("too_few_rows", fmt::format("'{}' has {} rows; a model needs at least {}", csv.filename().string(), table.rows, kRowsMin), "bring more rows");
+    return UserError("too_few_rows",
+                     fmt::format("'{}' has {} rows; a model needs at least {}", csv.filename().string(), table.rows, kRowsMin),
+                     "bring more rows");
   }
   TIDEMILL_ASSIGN_OR_RETURN(const Target target, ReadTarget(*target_column, table, session));
   TIDEMILL_ASSIGN_OR_RETURN(const TimeColumn time, FindTime(table, *target_column, session));
   LeaveOut(*target_column, time, &table);
   const Inputs inputs = ChooseInputs(table, time);
-  if (inputs.lines.empty()) return UserError("no_inputs", "no column is left to predict '" + predict + "' from", "bring a file with more columns");
+  if (inputs.lines.empty())
+    return UserError("no_inputs", "no column is left to predict '" + predict + "' from", "bring a file with more columns");
 
   const std::string source = MakeName(std::filesystem::path(file_in_project).stem().stem().string());
   const std::string spine = source + "_rows";
@@ -367,12 +402,15 @@ Result<NewProject> MakeProjectFromCsv(const std::filesystem::path& csv, const st
   project.files["tables/" + spine + ".sql"] = TableSql(table, *target_column, time, source, today);
   project.files["tables/" + spine + ".yaml"] = "timestamp: " + at + "\nknown_at: " + at + "\n";
   project.files["models/" + model + ".yaml"] = ModelYaml(inputs, target, spine, time, SplitYaml(first, last));
-  project.notes.push_back(fmt::format("predicts whether {} is {}, from {} inputs", target_column->contract.name, target.positive, inputs.lines.size()));
+  project.notes.push_back(fmt::format("predicts whether {} is {}, from {} inputs", target_column->contract.name, target.positive,
+                                      inputs.lines.size()));
   for (const std::string& line : inputs.left_out) project.notes.push_back("left out " + line.substr(4));
   project.notes.push_back(time.name.empty() ? "the file tells no time: rows are split at random, by a hash of their values"
-                                            : fmt::format("{} is the time of a row: {} to {}", time.name, FormatTimestamp(first), FormatTimestamp(last)));
+                                            : fmt::format("{} is the time of a row: {} to {}", time.name, FormatTimestamp(first),
+                                                          FormatTimestamp(last)));
   // The test window ends at the project clock: for old data the clock is put back to its end.
-  if (!time.name.empty() && last + Duration{(last - first).micros / 50} < now) project.now = Timestamp{(last.micros / kMicrosPerSecond + 1) * kMicrosPerSecond};
+  if (!time.name.empty() && last + Duration{(last - first).micros / 50} < now)
+    project.now = Timestamp{(last.micros / kMicrosPerSecond + 1) * kMicrosPerSecond};
   return project;
 }
 

@@ -14,8 +14,9 @@ namespace {
 constexpr std::string_view kProject = R"(project: shop
 )";
 
-constexpr std::string_view kOrders = R"(# Every order, one line each. What became of it (returned, decided_at) stands beside it, so the file holds more than was known at
-# any one time: history. Tables that read it tell by known_at when a row could be known.
+constexpr std::string_view kOrders =
+    R"(# Every order, one line each. What became of it (returned, decided_at) stands beside it, so the file holds more than
+# was known at any one time: history. Tables that read it tell by known_at when a row could be known.
 from: {files: data/orders.csv}
 key: [order_id]
 history: true
@@ -64,7 +65,8 @@ known_at: decided_at
 update: append
 )";
 
-constexpr std::string_view kPredictionsSql = R"(-- One row for each prediction: an order when it is placed. What became of it (returned, decided_at) is for the label only.
+constexpr std::string_view kPredictionsSql =
+    R"(-- One row for each prediction: an order when it is placed. What became of it (returned, decided_at) is for the label only.
 SELECT o.order_id, o.customer_id, o.category, o.channel, o.amount, c.country, o.ordered_at, o.returned, o.decided_at
 FROM orders AS o
 JOIN customers AS c ON c.customer_id = o.customer_id
@@ -154,8 +156,11 @@ struct Category {
   int64_t cents_span;
   int64_t return_permille;
 };
-constexpr std::array<Category, 5> kCategories = {
-    {{"books", 500, 3000, 30}, {"dresses", 2500, 9000, 420}, {"phones", 9000, 60000, 120}, {"shoes", 3000, 12000, 330}, {"toys", 800, 5000, 80}}};
+constexpr std::array<Category, 5> kCategories = {{{"books", 500, 3000, 30},
+                                                  {"dresses", 2500, 9000, 420},
+                                                  {"phones", 9000, 60000, 120},
+                                                  {"shoes", 3000, 12000, 330},
+                                                  {"toys", 800, 5000, 80}}};
 constexpr std::array<std::string_view, 4> kCountries = {"DE", "FR", "IT", "PL"};
 
 struct Shop {
@@ -185,8 +190,12 @@ Shop MakeShop(Timestamp end) {
     const bool returned = dice.Roll(1000) < permille;
     const Timestamp decided = at + Duration{(returned ? 1440 + dice.Roll(10 * 1440) : 14 * 1440) * kMinute};
     const bool known = decided <= end;
-    shop.orders += fmt::format("{},{},{},{},{},{}.{:02},{},{}\n", id, customer + 1, FormatSqlTimestamp(at), category.name, dice.Roll(3) == 0 ? "web" : "app",
-                               cents / 100, cents % 100, !known ? "" : returned ? "true" : "false", known ? FormatSqlTimestamp(decided) : "");
+    shop.orders += fmt::format("{},{},{},{},{},{}.{:02},{},{}\n", id, customer + 1, FormatSqlTimestamp(at), category.name,
+                               dice.Roll(3) == 0 ? "web" : "app", cents / 100, cents % 100,
+                               !known     ? ""
+                               : returned ? "true"
+                                          : "false",
+                               known ? FormatSqlTimestamp(decided) : "");
     if (at + Duration{kMicrosPerDay / 4} > end) break;
   }
   return shop;

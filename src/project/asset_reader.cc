@@ -185,14 +185,18 @@ void AssetReader::CheckContractColumn(const ContractColumn& column, const YamlNo
   const auto only_for = [&](std::string_view key, bool fits, std::string_view types) {
     const YamlEntry* entry = node.FindEntry(key);
     if (entry == nullptr || fits) return;
-    Report("wrong_rule", "'" + std::string(key) + "' is for " + std::string(types) + ", and '" + column.name + "' is of type " + std::string(TypeName(column.type)),
+    Report("wrong_rule",
+           "'" + std::string(key) + "' is for " + std::string(types) + ", and '" + column.name + "' is of type " +
+               std::string(TypeName(column.type)),
            entry->place, "leave it out or change the type");
   };
   only_for("between", number, "numbers");
   only_for("length", column.type == Type::kText, "text");
   only_for("pattern", column.type == Type::kText, "text");
   const auto ordered = [&](std::string_view key, bool in_order) {
-    if (!in_order) Report("wrong_range", "the first end of '" + std::string(key) + "' is above the second", node.FindEntry(key)->place, "write the smaller one first");
+    if (!in_order)
+      Report("wrong_range", "the first end of '" + std::string(key) + "' is above the second", node.FindEntry(key)->place,
+             "write the smaller one first");
   };
   if (column.min && column.max) ordered("between", *column.min <= *column.max);
   if (column.length_min && column.length_max) ordered("length", *column.length_min <= *column.length_max);
@@ -200,7 +204,8 @@ void AssetReader::CheckContractColumn(const ContractColumn& column, const YamlNo
   // DuckDB's regular expressions are RE2, as the contract's are.
   const Status compiled = session_.Execute("SELECT regexp_full_match('', " + QuoteText(column.pattern) + ")");
   if (!compiled.ok()) {
-    Report("bad_pattern", "not a regular expression: " + compiled.error().message, node.Find("pattern")->ContentPlace(), "the syntax is RE2's");
+    Report("bad_pattern", "not a regular expression: " + compiled.error().message, node.Find("pattern")->ContentPlace(),
+           "the syntax is RE2's");
   }
 }
 
@@ -212,14 +217,17 @@ void AssetReader::CheckContractNames(const SourceAsset& source, const YamlNode& 
     names.push_back(column.name);
     const std::string fold = FoldCase(column.name);
     if (fold == "_seq" || fold == "_known_at") {
-      Report("reserved_name", "the name '" + column.name + "' is reserved", column.place, "every table has columns _seq and _known_at of its own: rename this one in the file");
+      Report("reserved_name", "the name '" + column.name + "' is reserved", column.place,
+             "every table has columns _seq and _known_at of its own: rename this one in the file");
     } else if (!folded.insert(fold).second) {
-      Report("duplicate_key", "two columns are named '" + column.name + "'", column.place, "upper and lower case are the same in SQL: rename one in the file");
+      Report("duplicate_key", "two columns are named '" + column.name + "'", column.place,
+             "upper and lower case are the same in SQL: rename one in the file");
     }
   }
   if (columns.empty()) return;
   const auto find = [&](const YamlNode& node) -> const ContractColumn* {
-    const auto column = std::find_if(columns.begin(), columns.end(), [&](const ContractColumn& c) { return c.name == node.text; });
+    const auto column =
+        std::find_if(columns.begin(), columns.end(), [&](const ContractColumn& c) { return c.name == node.text; });
     if (column != columns.end()) return &*column;
     Report("unknown_column", "unknown column '" + node.text + "'", node.place, SuggestionHint(node.text, names));
     return nullptr;
@@ -229,8 +237,10 @@ void AssetReader::CheckContractNames(const SourceAsset& source, const YamlNode& 
   if (known_at == nullptr) return;
   const ContractColumn* column = find(*known_at);
   if (column != nullptr && column->type != Type::kTimestamp && column->type != Type::kDate) {
-    Report("wrong_type", "known_at must be a time, and '" + column->name + "' is of type " + std::string(TypeName(column->type)), known_at->place,
-           "choose a column of type timestamp or date; or leave it out here and declare known_at in a table, whose SQL can compute it");
+    Report("wrong_type", "known_at must be a time, and '" + column->name + "' is of type " + std::string(TypeName(column->type)),
+           known_at->place,
+           "choose a column of type timestamp or date; or leave it out here and declare known_at in a table, whose SQL can "
+           "compute it");
   }
 }
 
@@ -273,16 +283,18 @@ void AssetReader::CheckFeatureColumns(const FeatureViewAsset& view, const YamlNo
   std::set<std::string> seen;
   for (const YamlNode& column : Part(document, "entity").items) seen.insert(FoldCase(column.text));
   for (const YamlEntry& entry : Part(document, "features").entries) {
-    const auto feature = std::find_if(view.features.begin(), view.features.end(), [&](const FeatureDefinition& f) { return f.name == entry.key; });
+    const auto feature =
+        std::find_if(view.features.begin(), view.features.end(), [&](const FeatureDefinition& f) { return f.name == entry.key; });
     for (const std::string& column : FeatureColumns(*feature)) {
       if (seen.insert(FoldCase(column)).second) continue;
-      Report("duplicate_name", "two columns of '" + view.name + "' are named '" + column + "'", entry.place, "rename the feature, or leave out one of two equal windows");
+      Report("duplicate_name", "two columns of '" + view.name + "' are named '" + column + "'", entry.place,
+             "rename the feature, or leave out one of two equal windows");
     }
     if (!view.ttl) continue;
     for (const YamlNode& window : Part(entry.value, "windows").items) {
       if (ReadDuration(&window, {}) <= *view.ttl) continue;
-      Report("window_beyond_ttl", "the window '" + window.text + "' is longer than the view's ttl, " + FormatDuration(*view.ttl), window.place,
-             "rows older than the ttl are never seen: make the ttl longer or the window shorter");
+      Report("window_beyond_ttl", "the window '" + window.text + "' is longer than the view's ttl, " + FormatDuration(*view.ttl),
+             window.place, "rows older than the ttl are never seen: make the ttl longer or the window shorter");
     }
   }
 }
@@ -332,7 +344,8 @@ ModelAsset AssetReader::ReadModel(const std::string& name, const YamlNode& docum
 void AssetReader::ReadAlgorithm(const YamlNode& node, ModelAsset* model) {
   if (node.entries.empty()) return;
   model->algorithm = node.entries.front().key;
-  for (const YamlEntry& parameter : node.entries.front().value.entries) model->parameters[parameter.key] = parameter.value.ToValue();
+  for (const YamlEntry& parameter : node.entries.front().value.entries)
+    model->parameters[parameter.key] = parameter.value.ToValue();
 }
 
 ModelFeature AssetReader::ReadModelFeature(const YamlNode& node) {
@@ -378,8 +391,12 @@ void AssetReader::CheckLeaks(const ModelAsset& model) {
     if (tree == nullptr) continue;
     for (const std::string& column : ColumnsRead(*tree)) {
       if (!late.contains(FoldCase(column))) continue;
-      Report("label_leak", "the input '" + feature.name + "' reads '" + column + "', which tells the label: it is not known when the prediction is made", feature.place,
-             "leave it out; if it is known by '" + model.timestamp + "', compute the label in the spine's SQL as a column of its own");
+      Report("label_leak",
+             "the input '" + feature.name + "' reads '" + column +
+                 "', which tells the label: it is not known when the prediction is made",
+             feature.place,
+             "leave it out; if it is known by '" + model.timestamp +
+                 "', compute the label in the spine's SQL as a column of its own");
     }
   }
 }

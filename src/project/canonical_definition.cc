@@ -65,7 +65,11 @@ Json StepAsJson(const PrepareStep& step) {
 }  // namespace
 
 std::string CanonicalDefinition(const SourceAsset& source) {
-  Json json = {{"kind", "source"}, {"files", source.files}, {"null", source.null_texts}, {"delimiter", source.delimiter}, {"key", source.key}};
+  Json json = {{"kind", "source"},
+               {"files", source.files},
+               {"null", source.null_texts},
+               {"delimiter", source.delimiter},
+               {"key", source.key}};
   json["known_at"] = source.known_at;
   json["history"] = source.history;
   json["columns"] = Json::object();
@@ -100,7 +104,8 @@ std::string CanonicalDefinition(const ModelAsset& model, const CanonicalExpressi
   json["label_known_at"] = model.label_known_at;
   json["features"] = Json::array();
   for (const ModelFeature& feature : model.features) json["features"].push_back(ModelFeatureAsJson(feature, canonical));
-  json["split"] = {{"train", FormatDuration(model.train)}, {"validate", FormatDuration(model.validate)}, {"test", FormatDuration(model.test)}};
+  json["split"] = {
+      {"train", FormatDuration(model.train)}, {"validate", FormatDuration(model.validate)}, {"test", FormatDuration(model.test)}};
   json["refit"] = model.refit_all ? "all" : "none";
   json["prepare"] = Json::array();
   for (const PrepareStep& step : model.prepare) json["prepare"].push_back(StepAsJson(step));

@@ -22,7 +22,9 @@ bool IsAssetName(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || (c >= '0' && c <= '9') || c == '_'; });
 }
 
-bool IsDefinition(const fs::path& path) { return path.extension() == ".yaml" || path.extension() == ".yml" || path.extension() == ".sql"; }
+bool IsDefinition(const fs::path& path) {
+  return path.extension() == ".yaml" || path.extension() == ".yml" || path.extension() == ".sql";
+}
 
 /// Entries of a folder by name, hidden ones left out; empty when there is no such folder.
 Result<std::vector<fs::directory_entry>> SortedEntries(const fs::path& folder) {
@@ -33,8 +35,11 @@ Result<std::vector<fs::directory_entry>> SortedEntries(const fs::path& folder) {
   for (; !code && at != fs::directory_iterator(); at.increment(code)) {
     if (!at->path().filename().string().starts_with('.')) entries.push_back(*at);
   }
-  if (code) return UserError("io_error", "can't read the folder '" + folder.filename().string() + "': " + code.message(), "check its permissions");
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.path().filename() < b.path().filename(); });
+  if (code)
+    return UserError("io_error", "can't read the folder '" + folder.filename().string() + "': " + code.message(),
+                     "check its permissions");
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.path().filename() < b.path().filename(); });
   return entries;
 }
 
@@ -74,9 +79,12 @@ class Lister {
   void ListFile(AssetKind kind, const std::string& folder, const fs::path& path) {
     const std::string file = folder + "/" + path.filename().string();
     const std::string name = path.stem().string();
-    if (path.extension() == ".yml") return Report("wrong_file", "this file would be overlooked: definitions end in .yaml", file, "rename it to " + name + ".yaml");
+    if (path.extension() == ".yml")
+      return Report("wrong_file", "this file would be overlooked: definitions end in .yaml", file,
+                    "rename it to " + name + ".yaml");
     if (path.extension() == ".sql" && kind != AssetKind::kTable) {
-      return Report("wrong_file", "this file would be overlooked: SQL belongs in tables/", file, "move it to tables/" + name + ".sql");
+      return Report("wrong_file", "this file would be overlooked: SQL belongs in tables/", file,
+                    "move it to tables/" + name + ".sql");
     }
     if (!IsAssetName(name)) {
       return Report("bad_name", "'" + name + "' can't be the name of a " + std::string(AssetKindName(kind)), file,
@@ -89,7 +97,8 @@ class Lister {
     for (const fs::directory_entry& entry : Entries(folder)) {
       if (!IsDefinition(entry.path())) continue;
       const std::string file = parent + "/" + folder.filename().string() + "/" + entry.path().filename().string();
-      Report("wrong_file", "this file would be overlooked: definitions lie directly in " + parent + "/", file, "move it to " + parent + "/" + entry.path().filename().string());
+      Report("wrong_file", "this file would be overlooked: definitions lie directly in " + parent + "/", file,
+             "move it to " + parent + "/" + entry.path().filename().string());
     }
   }
 
@@ -136,6 +145,8 @@ Result<fs::path> FindProjectRoot(const fs::path& folder) {
                    "go to the project's folder, or make a new project with 'tidemill init'");
 }
 
-std::vector<DefinitionFile> ListDefinitions(const fs::path& root, std::vector<Error>* errors) { return Lister(root, errors).List(); }
+std::vector<DefinitionFile> ListDefinitions(const fs::path& root, std::vector<Error>* errors) {
+  return Lister(root, errors).List();
+}
 
 }  // namespace tidemill

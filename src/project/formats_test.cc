@@ -70,9 +70,9 @@ TEST(Formats, EveryKeyIsDescribed) {
     std::set<std::string> keys;
     CollectKeys(Json::parse(FormatSchema(format)), &keys);
     for (const std::string& key : keys) {
-      const bool described = page.find("`" + key + "`") != std::string::npos || page.find("." + key + "`") != std::string::npos || page.find("`" + key + ".") != std::string::npos ||
-                             page.find("`" + key + ":") != std::string::npos || page.find("{" + key + ":") != std::string::npos ||
-                             page.find(", " + key + ":") != std::string::npos;
+      const bool described = page.find("`" + key + "`") != std::string::npos || page.find("." + key + "`") != std::string::npos ||
+                             page.find("`" + key + ".") != std::string::npos || page.find("`" + key + ":") != std::string::npos ||
+                             page.find("{" + key + ":") != std::string::npos || page.find(", " + key + ":") != std::string::npos;
       EXPECT_TRUE(described) << format << ": " << key;
     }
   }

@@ -67,8 +67,9 @@ class Loader {
     for (const DefinitionFile& file : files) ReadDefinition(file);
     RefuseTablesWithoutSql(files);
     if (files.empty() && errors_.empty()) {
-      errors_.push_back(UserErrorAt("empty_project", "the project has no assets", FilePlace(std::string(kProjectFile)),
-                                    "add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an example"));
+      errors_.push_back(UserErrorAt(
+          "empty_project", "the project has no assets", FilePlace(std::string(kProjectFile)),
+          "add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an example"));
     }
     ResolveReferences(loaded_, &project_, &errors_);
     if (CheckCycles(loaded_, project_, &errors_)) CheckHistory(loaded_, project_, &errors_);
@@ -115,11 +116,13 @@ class Loader {
     std::map<std::string, const DefinitionFile*> first;
     for (const DefinitionFile& file : files) {
       const auto [known, is_new] = first.emplace(FoldCase(file.name), &file);
-      const bool other_half = !is_new && known->second->kind == AssetKind::kTable && file.kind == AssetKind::kTable && known->second->name == file.name;
+      const bool other_half = !is_new && known->second->kind == AssetKind::kTable && file.kind == AssetKind::kTable &&
+                              known->second->name == file.name;
       if (is_new) loaded_.names.emplace(file.name, file.kind);
       if (is_new || other_half) continue;
-      errors_.push_back(UserErrorAt("duplicate_name", "the name '" + file.name + "' is taken by " + known->second->path, FilePlace(file.path),
-                                    "rename one of the two files: names are unique in a project, and upper and lower case are the same in SQL"));
+      errors_.push_back(UserErrorAt(
+          "duplicate_name", "the name '" + file.name + "' is taken by " + known->second->path, FilePlace(file.path),
+          "rename one of the two files: names are unique in a project, and upper and lower case are the same in SQL"));
     }
   }
 
@@ -178,7 +181,8 @@ class Loader {
     }
     for (const DefinitionFile& file : files) {
       if (file.kind != AssetKind::kTable || with_sql.contains(file.name)) continue;
-      errors_.push_back(UserErrorAt("missing_sql", "the table '" + file.name + "' has no SQL", FilePlace(file.path), "add tables/" + file.name + ".sql with a SELECT"));
+      errors_.push_back(UserErrorAt("missing_sql", "the table '" + file.name + "' has no SQL", FilePlace(file.path),
+                                    "add tables/" + file.name + ".sql with a SELECT"));
     }
   }
 
@@ -188,17 +192,22 @@ class Loader {
       return tree == nullptr ? expression : CanonicalText(*tree);
     };
     std::map<std::string, AssetNode> nodes;
-    for (const auto& [name, source] : project_.sources) nodes[name] = {name, AssetKind::kSource, {}, source.place.file, CanonicalDefinition(source)};
-    for (const auto& [name, table] : project_.tables) nodes[name] = {name, AssetKind::kTable, table.inputs, table.sql_file, CanonicalDefinition(table)};
-    for (const auto& [name, view] : project_.views) nodes[name] = {name, AssetKind::kFeatureView, {view.from}, view.place.file, CanonicalDefinition(view, canonical)};
-    for (const auto& [name, model] : project_.models) nodes[name] = {name, AssetKind::kModel, ModelInputs(model), model.place.file, CanonicalDefinition(model, canonical)};
+    for (const auto& [name, source] : project_.sources)
+      nodes[name] = {name, AssetKind::kSource, {}, source.place.file, CanonicalDefinition(source)};
+    for (const auto& [name, table] : project_.tables)
+      nodes[name] = {name, AssetKind::kTable, table.inputs, table.sql_file, CanonicalDefinition(table)};
+    for (const auto& [name, view] : project_.views)
+      nodes[name] = {name, AssetKind::kFeatureView, {view.from}, view.place.file, CanonicalDefinition(view, canonical)};
+    for (const auto& [name, model] : project_.models)
+      nodes[name] = {name, AssetKind::kModel, ModelInputs(model), model.place.file, CanonicalDefinition(model, canonical)};
     SortGraph(std::move(nodes));
   }
 
   static std::vector<std::string> ModelInputs(const ModelAsset& model) {
     std::vector<std::string> inputs = {model.spine};
     for (const ModelFeature& feature : model.features) {
-      if (!feature.view.empty() && std::find(inputs.begin(), inputs.end(), feature.view) == inputs.end()) inputs.push_back(feature.view);
+      if (!feature.view.empty() && std::find(inputs.begin(), inputs.end(), feature.view) == inputs.end())
+        inputs.push_back(feature.view);
     }
     return inputs;
   }

@@ -18,11 +18,11 @@ namespace tidemill {
 struct ContractColumn {
   std::string name;
   Type type = Type::kText;
-  bool required = false;              ///< null is a violation
-  std::optional<double> min, max;     ///< `between: [min, max]`, both ends inclusive; numbers only
+  bool required = false;                          ///< null is a violation
+  std::optional<double> min, max;                 ///< `between: [min, max]`, both ends inclusive; numbers only
   std::optional<int64_t> length_min, length_max;  ///< characters; text only
-  std::vector<std::string> allowed;   ///< `one_of`, compared as text
-  std::string pattern;                ///< RE2, whole match; text only; "" : none
+  std::vector<std::string> allowed;               ///< `one_of`, compared as text
+  std::string pattern;                            ///< RE2, whole match; text only; "" : none
   Place place;
 };
 
@@ -40,9 +40,9 @@ struct SourceAsset {
   std::vector<std::string> files;       ///< globs relative to the project; CSV, .csv.gz, .zip of CSV, Parquet
   std::vector<std::string> null_texts;  ///< texts that mean null; default: ""
   std::string delimiter = ",";
-  std::vector<std::string> key;         ///< documentation and duplicates report; may be empty
-  std::string known_at;                 ///< a column; "" : rows are known when ingested
-  bool history = false;                 ///< an export of history: holds more than was known at any one time
+  std::vector<std::string> key;  ///< documentation and duplicates report; may be empty
+  std::string known_at;          ///< a column; "" : rows are known when ingested
+  bool history = false;          ///< an export of history: holds more than was known at any one time
   Contract contract;
   Place place;
 };
@@ -55,10 +55,10 @@ enum class TableUpdate {
 struct TableAsset {
   std::string name;
   std::string sql;
-  std::string sql_file;   ///< relative to the project
+  std::string sql_file;             ///< relative to the project
   std::vector<std::string> inputs;  ///< sources and tables that it reads
-  Json tree;              ///< DuckDB's parse tree of the statement
-  std::string canonical;  ///< CanonicalText of it
+  Json tree;                        ///< DuckDB's parse tree of the statement
+  std::string canonical;            ///< CanonicalText of it
   std::vector<std::string> key;
   std::string timestamp;  ///< event time column; "" : none
   std::string known_at;   ///< column; "" : as soon as the rows it was made from
@@ -68,10 +68,10 @@ struct TableAsset {
 
 struct FeatureDefinition {
   std::string name;
-  std::string value;               ///< aggregate expression in DuckDB's dialect, or one over other features
-  std::vector<Duration> windows;   ///< empty: whole history within the ttl
+  std::string value;              ///< aggregate expression in DuckDB's dialect, or one over other features
+  std::vector<Duration> windows;  ///< empty: whole history within the ttl
   Value default_value;
-  Place place;                     ///< of the value
+  Place place;  ///< of the value
 };
 
 /// The columns that a feature gives: its name, or its name with each window ("dep_delay_mean_2h").
@@ -82,20 +82,20 @@ struct FeatureViewAsset {
   std::string name;
   std::vector<std::string> entity;  ///< key columns of the table
   std::string from;
-  std::optional<Duration> ttl;      ///< rows older than this at the time asked are not seen
-  Duration lookback{kMicrosPerDay}; ///< how far back an online query may ask
+  std::optional<Duration> ttl;       ///< rows older than this at the time asked are not seen
+  Duration lookback{kMicrosPerDay};  ///< how far back an online query may ask
   std::vector<FeatureDefinition> features;
   Place place;
 };
 
 /// An input of a model: a view's features, or an expression over the spine's columns.
 struct ModelFeature {
-  std::string view;     ///< "" : an expression
-  std::string feature;  ///< column of the view, or "*"
-  std::string as;       ///< prefix in place of the view's name
+  std::string view;                         ///< "" : an expression
+  std::string feature;                      ///< column of the view, or "*"
+  std::string as;                           ///< prefix in place of the view's name
   std::map<std::string, std::string> join;  ///< spine column -> entity column, where the names differ
-  std::string expression;  ///< over the spine's columns
-  std::string name;        ///< of an expression's column; for a bare column its name
+  std::string expression;                   ///< over the spine's columns
+  std::string name;                         ///< of an expression's column; for a bare column its name
   Place place;
 };
 
@@ -117,10 +117,10 @@ struct MonitorSettings {
   Duration interval{kMicrosPerDay};
   Duration window{28 * kMicrosPerDay};
   std::string drift_method = "jensen_shannon";
-  std::optional<double> drift_threshold;     ///< nullopt: auto (mean + 3 std over the reference's chunks)
-  std::string performance_metric;            ///< "" : none
-  std::optional<double> alert_below;         ///< alert when the metric is below
-  std::optional<double> alert_drop;          ///< alert when it is this much below that at the gates
+  std::optional<double> drift_threshold;  ///< nullopt: auto (mean + 3 std over the reference's chunks)
+  std::string performance_metric;         ///< "" : none
+  std::optional<double> alert_below;      ///< alert when the metric is below
+  std::optional<double> alert_drop;       ///< alert when it is this much below that at the gates
 };
 
 struct ModelAsset {
@@ -133,11 +133,11 @@ struct ModelAsset {
   Duration train, validate, test;
   bool refit_all = false;
   std::vector<PrepareStep> prepare;
-  std::string algorithm;                 ///< "lightgbm"
+  std::string algorithm;  ///< "lightgbm"
   std::map<std::string, Value> parameters;
   std::vector<Gate> gates;
   std::optional<MonitorSettings> monitor;
-  std::string retrain_when;              ///< condition; "" : only when stale
+  std::string retrain_when;  ///< condition; "" : only when stale
   Place retrain_place;
   Duration retrain_at_most_every{0};
   Place place;
@@ -165,7 +165,7 @@ struct Project {
   std::map<std::string, TableAsset> tables;
   std::map<std::string, FeatureViewAsset> views;
   std::map<std::string, ModelAsset> models;
-  std::vector<AssetNode> graph;  ///< in an order in which inputs come first
+  std::vector<AssetNode> graph;                    ///< in an order in which inputs come first
   std::map<std::string, std::string> definitions;  ///< the files that define it as they were read: relative path -> text
 
   const AssetNode* Find(std::string_view name) const;

@@ -24,16 +24,21 @@ Files ShopFiles() {
       {"tidemill.yaml", "project: shop\n"},
       {"sources/orders.yaml",
        "from: {files: data/orders.csv}\nkey: [id]\nhistory: true\n"
-       "contract:\n  columns:\n    id: {type: integer, required: true}\n    customer: {type: text}\n    amount: {type: number}\n    created: {type: timestamp}\n"},
+       "contract:\n  columns:\n    id: {type: integer, required: true}\n    customer: {type: text}\n    amount: {type: number}\n "
+       "   created: {type: timestamp}\n"},
       {"sources/customers.yaml", "from: {files: [data/customers.csv, data/more.csv]}\n"},
       {"tables/paid.sql", "SELECT id, customer, amount, created\nFROM orders\nWHERE amount > 0\n"},
       {"tables/paid.yaml", "key: [id]\ntimestamp: created\nknown_at: created\nupdate: append\n"},
-      {"tables/visits.sql", "SELECT p.id, c.name AS customer, p.created AS asked_at, p.created AS told_at, p.amount > 100 AS big\nFROM paid AS p JOIN customers AS c ON c.name = p.customer\n"},
+      {"tables/visits.sql",
+       "SELECT p.id, c.name AS customer, p.created AS asked_at, p.created AS told_at, p.amount > 100 AS big\nFROM paid AS p JOIN "
+       "customers AS c ON c.name = p.customer\n"},
       {"features/spending.yaml",
-       "entity: [customer]\nfrom: paid\nttl: 30d\nfeatures:\n  total: {value: sum(amount), windows: [24h, 7d], default: 0}\n  last_amount: {value: last(amount)}\n"},
+       "entity: [customer]\nfrom: paid\nttl: 30d\nfeatures:\n  total: {value: sum(amount), windows: [24h, 7d], default: 0}\n  "
+       "last_amount: {value: last(amount)}\n"},
       {"models/big_order.yaml",
        "training_set: {spine: visits, label: big, timestamp: asked_at, label_known_at: told_at}\n"
-       "features:\n  - spending.*\n  - {view: spending, as: again, feature: total_1d, join: {customer: customer}}\n  - \"hour(asked_at)\"\n  - customer\n  - {day: dayofweek(asked_at)}\n"
+       "features:\n  - spending.*\n  - {view: spending, as: again, feature: total_1d, join: {customer: customer}}\n  - "
+       "\"hour(asked_at)\"\n  - customer\n  - {day: dayofweek(asked_at)}\n"
        "split: {train: 60d, validate: 1w, test: 7d, refit: all}\n"
        "prepare:\n  - impute: {columns: numeric, with: median}\n  - one_hot: {columns: [customer], other_below: 5}\n"
        "algorithm: {lightgbm: {objective: binary, learning_rate: 0.05, rounds: 50}}\n"
@@ -236,48 +241,60 @@ TEST_F(ProjectTest, UnknownNamesComeWithASuggestion) {
             "error: unknown table 'ordres'\n --> tables/paid.sql:2:6\n2 | FROM ordres\n  |      ^^^^^^\n"
             "hint: did you mean 'orders'? allowed: customers, orders, paid, visits\n");
   EXPECT_EQ(ErrorsAfter("tables/paid.sql", "FROM orders", "FROM spending"),
-            "error: 'spending' is a feature view: tables read sources and other tables\n --> tables/paid.sql:2:6\n2 | FROM spending\n  |      ^^^^^^^^\n"
+            "error: 'spending' is a feature view: tables read sources and other tables\n --> tables/paid.sql:2:6\n2 | FROM "
+            "spending\n  |      ^^^^^^^^\n"
             "hint: read the table that it is made from\n");
   EXPECT_EQ(ErrorsAfter("features/spending.yaml", "from: paid", "from: payd"),
-            "error: unknown table 'payd'\n --> features/spending.yaml:2:7\n2 | from: payd\n  |       ^^^^\nhint: did you mean 'paid'? allowed: paid, visits\n");
+            "error: unknown table 'payd'\n --> features/spending.yaml:2:7\n2 | from: payd\n  |       ^^^^\nhint: did you mean "
+            "'paid'? allowed: paid, visits\n");
   EXPECT_EQ(ErrorsAfter("features/spending.yaml", "from: paid", "from: orders"),
-            "error: 'orders' is a source: a feature view reads a table\n --> features/spending.yaml:2:7\n2 | from: orders\n  |       ^^^^^^\n"
+            "error: 'orders' is a source: a feature view reads a table\n --> features/spending.yaml:2:7\n2 | from: orders\n  |   "
+            "    ^^^^^^\n"
             "hint: make a table of it, for instance tables/all_orders.sql: SELECT * FROM orders\n");
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "spine: visits", "spine: visit"),
             "error: unknown table 'visit'\n --> models/big_order.yaml:1:23\n"
-            "1 | training_set: {spine: visit, label: big, timestamp: asked_at, label_known_at: told_at}\n  |                       ^^^^^\n"
+            "1 | training_set: {spine: visit, label: big, timestamp: asked_at, label_known_at: told_at}\n  |                     "
+            "  ^^^^^\n"
             "hint: did you mean 'visits'? allowed: paid, visits\n");
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "- spending.*", "- spendings.*"),
             "error: unknown feature view 'spendings'\n --> models/big_order.yaml:3:5\n3 |   - spendings.*\n  |     ^^^^^^^^^^^\n"
             "hint: did you mean 'spending'? allowed: spending\n");
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "- spending.*", "- spending.total"),
-            "error: the view 'spending' has no feature 'total'\n --> models/big_order.yaml:3:5\n3 |   - spending.total\n  |     ^^^^^^^^^^^^^^\n"
+            "error: the view 'spending' has no feature 'total'\n --> models/big_order.yaml:3:5\n3 |   - spending.total\n  |     "
+            "^^^^^^^^^^^^^^\n"
             "hint: a feature with windows has one column for each; allowed: total_1d, total_7d, last_amount\n");
-  EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "- spending.*", "- visits.big"),
-            "error: 'visits' is a table, not a feature view\n --> models/big_order.yaml:3:5\n3 |   - visits.big\n  |     ^^^^^^^^^^\n"
-            "hint: columns of the spine are written without the table's name; features of other tables come from a feature view\n");
+  EXPECT_EQ(
+      ErrorsAfter("models/big_order.yaml", "- spending.*", "- visits.big"),
+      "error: 'visits' is a table, not a feature view\n --> models/big_order.yaml:3:5\n3 |   - visits.big\n  |     ^^^^^^^^^^\n"
+      "hint: columns of the spine are written without the table's name; features of other tables come from a feature view\n");
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "join: {customer: customer}", "join: {customer: custmer}"),
             "error: 'custmer' is not an entity column of the view 'spending'\n --> models/big_order.yaml:4:12\n"
             "4 |   - {view: spending, as: again, feature: total_1d, join: {customer: custmer}}\n  |            ^^^^^^^^\n"
             "hint: join says {spine column: entity column}; did you mean 'customer'? allowed: customer\n");
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "columns: [customer]", "columns: [custmer]"),
-            "error: the model has no input 'custmer'\n --> models/big_order.yaml:11:25\n11 |   - one_hot: {columns: [custmer], other_below: 5}\n   |                         ^^^^^^^\n"
-            "hint: did you mean 'customer'? allowed: again__total_1d, customer, day, hour_asked_at, spending__last_amount, spending__total_1d, spending__total_7d\n");
+            "error: the model has no input 'custmer'\n --> models/big_order.yaml:11:25\n11 |   - one_hot: {columns: [custmer], "
+            "other_below: 5}\n   |                         ^^^^^^^\n"
+            "hint: did you mean 'customer'? allowed: again__total_1d, customer, day, hour_asked_at, spending__last_amount, "
+            "spending__total_1d, spending__total_7d\n");
   EXPECT_EQ(ErrorsAfter("sources/orders.yaml", "key: [id]", "key: [ids]"),
-            "error: unknown column 'ids'\n --> sources/orders.yaml:2:7\n2 | key: [ids]\n  |       ^^^\nhint: did you mean 'id'? allowed: id, customer, amount, created\n");
+            "error: unknown column 'ids'\n --> sources/orders.yaml:2:7\n2 | key: [ids]\n  |       ^^^\nhint: did you mean 'id'? "
+            "allowed: id, customer, amount, created\n");
 }
 
 TEST_F(ProjectTest, NamesInSqlAreComparedAsSqlDoes) {
   EXPECT_EQ(ErrorsAfter("tables/paid.sql", "FROM orders", "FROM Orders"), "");
   EXPECT_EQ(ErrorsAfter("tables/paid.sql", "FROM orders", "FROM \"ORDERS\" AS o"), "");
-  EXPECT_EQ(ErrorsAfter("tables/paid.sql", "SELECT id", "WITH orders AS (SELECT 1 AS id, 'a' AS customer, 2 AS amount, now() AS created) SELECT id"), "");
+  EXPECT_EQ(ErrorsAfter("tables/paid.sql", "SELECT id",
+                        "WITH orders AS (SELECT 1 AS id, 'a' AS customer, 2 AS amount, now() AS created) SELECT id"),
+            "");
 }
 
 TEST_F(ProjectTest, NamesAreUnique) {
   EXPECT_EQ(Errors("tables/orders.sql", "SELECT 1 AS a"),
             "error: the name 'orders' is taken by sources/orders.yaml\n --> tables/orders.sql\n"
             "hint: rename one of the two files: names are unique in a project, and upper and lower case are the same in SQL\n");
-  EXPECT_NE(Errors("models/Paid.yaml", ShopFiles().at("models/big_order.yaml")).find("error: the name 'Paid' is taken by tables/paid.sql\n --> models/Paid.yaml\n"),
+  EXPECT_NE(Errors("models/Paid.yaml", ShopFiles().at("models/big_order.yaml"))
+                .find("error: the name 'Paid' is taken by tables/paid.sql\n --> models/Paid.yaml\n"),
             std::string::npos);
 }
 
@@ -298,15 +315,20 @@ TEST_F(ProjectTest, CyclesAreSpelledOut) {
 
 TEST_F(ProjectTest, ModelsCannotReadAroundHistory) {
   EXPECT_EQ(ErrorsAfter("tables/paid.yaml", "known_at: created\n", ""),
-            "error: the feature view 'spending' could read what was not known yet: 'paid' is made from the history in 'orders' (orders -> paid) "
+            "error: the feature view 'spending' could read what was not known yet: 'paid' is made from the history in 'orders' "
+            "(orders -> paid) "
             "and no table on the way declares known_at\n --> features/spending.yaml:2:7\n2 | from: paid\n  |       ^^^^\n"
             "hint: write in tables/paid.yaml which column tells when a row could be known: 'known_at: COLUMN'\n"
-            "error: the model 'big_order' could read what was not known yet: 'visits' is made from the history in 'orders' (orders -> paid -> visits) "
+            "error: the model 'big_order' could read what was not known yet: 'visits' is made from the history in 'orders' "
+            "(orders -> paid -> visits) "
             "and no table on the way declares known_at\n --> models/big_order.yaml:1:23\n"
-            "1 | training_set: {spine: visits, label: big, timestamp: asked_at, label_known_at: told_at}\n  |                       ^^^^^^\n"
+            "1 | training_set: {spine: visits, label: big, timestamp: asked_at, label_known_at: told_at}\n  |                    "
+            "   ^^^^^^\n"
             "hint: write in tables/visits.yaml which column tells when a row could be known: 'known_at: COLUMN'\n");
   // The known_at of a source says nothing about the columns of a row of history.
-  EXPECT_NE(Errors("tables/visits.sql", "SELECT customer, created AS asked_at, amount > 1 AS big, created AS told_at FROM orders").find("(orders -> visits)"), std::string::npos);
+  EXPECT_NE(Errors("tables/visits.sql", "SELECT customer, created AS asked_at, amount > 1 AS big, created AS told_at FROM orders")
+                .find("(orders -> visits)"),
+            std::string::npos);
   Files files = ShopFiles();
   files["tables/visits.sql"] = "SELECT customer, created AS asked_at, amount > 1 AS big, created AS told_at FROM orders";
   files["tables/visits.yaml"] = "known_at: asked_at\n";
@@ -316,12 +338,17 @@ TEST_F(ProjectTest, ModelsCannotReadAroundHistory) {
 
 TEST_F(ProjectTest, InputsThatTellTheLabelAreRefused) {
   EXPECT_EQ(ErrorsAfter("models/big_order.yaml", "  - customer\n", "  - {big_one: big AND true}\n"),
-            "error: the input 'big_one' reads 'big', which tells the label: it is not known when the prediction is made\n --> models/big_order.yaml:6:15\n"
+            "error: the input 'big_one' reads 'big', which tells the label: it is not known when the prediction is made\n --> "
+            "models/big_order.yaml:6:15\n"
             "6 |   - {big_one: big AND true}\n  |               ^^^^^^^^^^^^\n"
             "hint: leave it out; if it is known by 'asked_at', compute the label in the spine's SQL as a column of its own\n"
-            "error: the model has no input 'customer'\n --> models/big_order.yaml:11:25\n11 |   - one_hot: {columns: [customer], other_below: 5}\n   |                         ^^^^^^^^\n"
-            "hint: allowed: again__total_1d, big_one, day, hour_asked_at, spending__last_amount, spending__total_1d, spending__total_7d\n");
-  EXPECT_NE(ErrorsAfter("models/big_order.yaml", "hour(asked_at)", "hour(told_at)").find("reads 'told_at', which tells the label"), std::string::npos);
+            "error: the model has no input 'customer'\n --> models/big_order.yaml:11:25\n11 |   - one_hot: {columns: [customer], "
+            "other_below: 5}\n   |                         ^^^^^^^^\n"
+            "hint: allowed: again__total_1d, big_one, day, hour_asked_at, spending__last_amount, spending__total_1d, "
+            "spending__total_7d\n");
+  EXPECT_NE(
+      ErrorsAfter("models/big_order.yaml", "hour(asked_at)", "hour(told_at)").find("reads 'told_at', which tells the label"),
+      std::string::npos);
 }
 
 TEST_F(ProjectTest, ValuesThatContradictEachOtherAreRefused) {
@@ -331,47 +358,60 @@ TEST_F(ProjectTest, ValuesThatContradictEachOtherAreRefused) {
   const Case kCases[] = {
       {"features/spending.yaml", "windows: [24h, 7d]", "windows: [24h, 1d]",
        "error: two columns of 'spending' are named 'total_1d'\n --> features/spending.yaml:5:3\n"
-       "5 |   total: {value: sum(amount), windows: [24h, 1d], default: 0}\n  |   ^^^^^\nhint: rename the feature, or leave out one of two equal windows\n"},
+       "5 |   total: {value: sum(amount), windows: [24h, 1d], default: 0}\n  |   ^^^^^\nhint: rename the feature, or leave out "
+       "one of two equal windows\n"},
       {"features/spending.yaml", "windows: [24h, 7d]", "windows: [1d, 7d, 40d]",
        "error: the window '40d' is longer than the view's ttl, 30d\n --> features/spending.yaml:5:49\n"
-       "5 |   total: {value: sum(amount), windows: [1d, 7d, 40d], default: 0}\n  |                                                 ^^^\n"
+       "5 |   total: {value: sum(amount), windows: [1d, 7d, 40d], default: 0}\n  |                                               "
+       "  ^^^\n"
        "hint: rows older than the ttl are never seen: make the ttl longer or the window shorter\n"},
       {"features/spending.yaml", "ttl: 30d", "ttl: 40000d",
-       "error: '40000d' is not a duration\n --> features/spending.yaml:3:6\n3 | ttl: 40000d\n  |      ^^^^^^\nhint: the longest is 36500d\n"
+       "error: '40000d' is not a duration\n --> features/spending.yaml:3:6\n3 | ttl: 40000d\n  |      ^^^^^^\nhint: the longest "
+       "is 36500d\n"
        "error: the window '24h' is longer"},
       {"tables/paid.yaml", "timestamp: created\n", "",
-       "error: the table 'paid' declares no timestamp, and the windows of a feature view need one\n --> features/spending.yaml:2:7\n2 | from: paid\n  |       ^^^^\n"
+       "error: the table 'paid' declares no timestamp, and the windows of a feature view need one\n --> "
+       "features/spending.yaml:2:7\n2 | from: paid\n  |       ^^^^\n"
        "hint: write in tables/paid.yaml which column tells when a row happened: 'timestamp: COLUMN'\n"},
       {"models/big_order.yaml", "as: again, ", "",
        "error: two inputs are named 'spending__total_1d'\n --> models/big_order.yaml:4:12\n"
        "4 |   - {view: spending, feature: total_1d, join: {customer: customer}}\n  |            ^^^^^^^^\n"
        "hint: give the view another name here: {view: spending, as: NAME}\n"},
       {"models/big_order.yaml", "  - customer\n", "  - customer\n  - {customer: upper(customer)}\n",
-       "error: two inputs are named 'customer'\n --> models/big_order.yaml:7:16\n7 |   - {customer: upper(customer)}\n  |                ^^^^^^^^^^^^^^^\n"
+       "error: two inputs are named 'customer'\n --> models/big_order.yaml:7:16\n7 |   - {customer: upper(customer)}\n  |        "
+       "        ^^^^^^^^^^^^^^^\n"
        "hint: give it another name: {NAME: \"upper(customer)\"}\n"},
       {"models/big_order.yaml", "other_below: 5}\n", "other_below: 5}\n  - ordinal: {columns: [customer]}\n",
-       "error: two steps prepare 'customer'\n --> models/big_order.yaml:12:25\n12 |   - ordinal: {columns: [customer]}\n   |                         ^^^^^^^^\n"
+       "error: two steps prepare 'customer'\n --> models/big_order.yaml:12:25\n12 |   - ordinal: {columns: [customer]}\n   |     "
+       "                    ^^^^^^^^\n"
        "hint: name an input in one step only; numeric and text mean the inputs that no step before has named\n"},
       {"sources/orders.yaml", "{type: text}", "{type: text, between: [1, 2]}",
        "error: 'between' is for numbers, and 'customer' is of type text\n --> sources/orders.yaml:7:28\n"
-       "7 |     customer: {type: text, between: [1, 2]}\n  |                            ^^^^^^^\nhint: leave it out or change the type\n"},
+       "7 |     customer: {type: text, between: [1, 2]}\n  |                            ^^^^^^^\nhint: leave it out or change "
+       "the type\n"},
       {"sources/orders.yaml", "{type: number}", "{type: number, between: [2, 1]}",
        "error: the first end of 'between' is above the second\n --> sources/orders.yaml:8:28\n"
-       "8 |     amount: {type: number, between: [2, 1]}\n  |                            ^^^^^^^\nhint: write the smaller one first\n"},
+       "8 |     amount: {type: number, between: [2, 1]}\n  |                            ^^^^^^^\nhint: write the smaller one "
+       "first\n"},
       {"sources/orders.yaml", "{type: text}", "{type: text, pattern: '[A-'}", "error: not a regular expression: "},
       {"sources/orders.yaml", "    created:", "    ID: {type: text}\n    created:",
        "error: two columns are named 'ID'\n --> sources/orders.yaml:9:5\n9 |     ID: {type: text}\n  |     ^^\n"
        "hint: upper and lower case are the same in SQL: rename one in the file\n"},
-      {"sources/orders.yaml", "    created:", "    _seq: {type: integer}\n    created:", "error: the name '_seq' is reserved\n --> sources/orders.yaml:9:5\n"},
+      {"sources/orders.yaml", "    created:", "    _seq: {type: integer}\n    created:",
+       "error: the name '_seq' is reserved\n --> sources/orders.yaml:9:5\n"},
       {"sources/orders.yaml", "history: true", "known_at: customer",
-       "error: known_at must be a time, and 'customer' is of type text\n --> sources/orders.yaml:3:11\n3 | known_at: customer\n  |           ^^^^^^^^\n"
-       "hint: choose a column of type timestamp or date; or leave it out here and declare known_at in a table, whose SQL can compute it\n"},
+       "error: known_at must be a time, and 'customer' is of type text\n --> sources/orders.yaml:3:11\n3 | known_at: customer\n  "
+       "|           ^^^^^^^^\n"
+       "hint: choose a column of type timestamp or date; or leave it out here and declare known_at in a table, whose SQL can "
+       "compute it\n"},
   };
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.to);
     const std::string errors = ErrorsAfter(c.file, c.from, c.to);
     EXPECT_EQ(errors.substr(0, c.error.size()), c.error);
-    if (c.error.ends_with("\n") && c.error.find("hint") != std::string::npos) { EXPECT_EQ(errors, c.error); }
+    if (c.error.ends_with("\n") && c.error.find("hint") != std::string::npos) {
+      EXPECT_EQ(errors, c.error);
+    }
   }
 }
 
@@ -380,15 +420,23 @@ TEST_F(ProjectTest, FilesThatWouldBeOverlookedAreRefused) {
     std::string file, error;
   };
   const Case kCases[] = {
-      {"sources/extra.yml", "error: this file would be overlooked: definitions end in .yaml\n --> sources/extra.yml\nhint: rename it to extra.yaml\n"},
-      {"features/extra.sql", "error: this file would be overlooked: SQL belongs in tables/\n --> features/extra.sql\nhint: move it to tables/extra.sql\n"},
-      {"tables/old/extra.sql", "error: this file would be overlooked: definitions lie directly in tables/\n --> tables/old/extra.sql\nhint: move it to tables/extra.sql\n"},
+      {"sources/extra.yml",
+       "error: this file would be overlooked: definitions end in .yaml\n --> sources/extra.yml\nhint: rename it to extra.yaml\n"},
+      {"features/extra.sql",
+       "error: this file would be overlooked: SQL belongs in tables/\n --> features/extra.sql\nhint: move it to "
+       "tables/extra.sql\n"},
+      {"tables/old/extra.sql",
+       "error: this file would be overlooked: definitions lie directly in tables/\n --> tables/old/extra.sql\nhint: move it to "
+       "tables/extra.sql\n"},
       {"feature/extra.yaml", "error: the folder 'feature' would be overlooked\n --> feature\nhint: did you mean 'features'?\n"},
-      {"tables/extra.yaml", "error: the table 'extra' has no SQL\n --> tables/extra.yaml\nhint: add tables/extra.sql with a SELECT\n"},
+      {"tables/extra.yaml",
+       "error: the table 'extra' has no SQL\n --> tables/extra.yaml\nhint: add tables/extra.sql with a SELECT\n"},
       {"tables/2nd.sql",
-       "error: '2nd' can't be the name of a table\n --> tables/2nd.sql\nhint: the file's name is the asset's name: a letter, then letters, digits or underscores, at most 63\n"},
+       "error: '2nd' can't be the name of a table\n --> tables/2nd.sql\nhint: the file's name is the asset's name: a letter, "
+       "then letters, digits or underscores, at most 63\n"},
       {"models/b-c.yaml",
-       "error: 'b-c' can't be the name of a model\n --> models/b-c.yaml\nhint: the file's name is the asset's name: a letter, then letters, digits or underscores, at most 63\n"},
+       "error: 'b-c' can't be the name of a model\n --> models/b-c.yaml\nhint: the file's name is the asset's name: a letter, "
+       "then letters, digits or underscores, at most 63\n"},
   };
   for (const Case& c : kCases) EXPECT_EQ(Errors(c.file, "key: [id]\n"), c.error) << c.file;
   EXPECT_EQ(Errors("tables/README.md", "what these are"), "");
@@ -400,11 +448,13 @@ TEST_F(ProjectTest, BrokenFilesAreReportedOnceAndWithTheirPlace) {
   EXPECT_EQ(Errors("sources/orders.yaml", "form: {files: a.csv}\n"),
             "error: unknown key 'form' in a source\n --> sources/orders.yaml:1:1\n1 | form: {files: a.csv}\n  | ^^^^\n"
             "hint: did you mean 'from'? allowed: from, key, known_at, history, contract\n");
-  EXPECT_EQ(Errors("features/spending.yaml", ""), "error: the file is empty\n --> features/spending.yaml\nhint: docs/formats.md shows what belongs in it\n");
+  EXPECT_EQ(Errors("features/spending.yaml", ""),
+            "error: the file is empty\n --> features/spending.yaml\nhint: docs/formats.md shows what belongs in it\n");
   EXPECT_EQ(Errors("tables/paid.yaml", "timestmp: created\n"),
             "error: unknown key 'timestmp' in a table\n --> tables/paid.yaml:1:1\n1 | timestmp: created\n  | ^^^^^^^^\n"
             "hint: did you mean 'timestamp'? allowed: key, timestamp, known_at, update\n");
-  EXPECT_EQ(Errors("tables/paid.sql", "SELECT '\xE9' AS a FROM orders"), "error: the file is not UTF-8 text\n --> tables/paid.sql:1:9\nhint: save it as UTF-8\n");
+  EXPECT_EQ(Errors("tables/paid.sql", "SELECT '\xE9' AS a FROM orders"),
+            "error: the file is not UTF-8 text\n --> tables/paid.sql:1:9\nhint: save it as UTF-8\n");
   const std::string sql = Errors("tables/paid.sql", "SELECT id\nFORM orders");
   EXPECT_NE(sql.find(" --> tables/paid.sql:2:"), std::string::npos) << sql;
   EXPECT_EQ(sql.find("unknown table"), std::string::npos) << sql;
@@ -441,7 +491,8 @@ TEST_F(ProjectTest, AnEmptyProjectSaysWhatToDo) {
   ASSERT_FALSE(project.ok());
   EXPECT_EQ(project.error().Format(),
             "error: the project has no assets\n --> tidemill.yaml\n"
-            "hint: add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an example\n");
+            "hint: add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an "
+            "example\n");
 }
 
 }  // namespace

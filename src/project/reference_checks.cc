@@ -36,7 +36,8 @@ bool HasBrokenYaml(const LoadedFiles& files, const Project& project, const std::
 
 class Resolver {
  public:
-  Resolver(const LoadedFiles& files, Project* project, std::vector<Error>* errors) : files_(files), project_(*project), errors_(*errors) {
+  Resolver(const LoadedFiles& files, Project* project, std::vector<Error>* errors)
+      : files_(files), project_(*project), errors_(*errors) {
     for (const auto& [name, kind] : files.names) folded_[FoldCase(name)] = name;
   }
 
@@ -101,8 +102,10 @@ class Resolver {
     }
     if (found->second != AssetKind::kTable) {
       const bool source = found->second == AssetKind::kSource;
-      Report("wrong_kind", "'" + name + "' is " + WithArticle(found->second) + ": " + std::string(reader) + " reads a table", place,
-             source ? "make a table of it, for instance tables/all_" + name + ".sql: SELECT * FROM " + name : SuggestionHint("", NamesOf({AssetKind::kTable})));
+      Report("wrong_kind", "'" + name + "' is " + WithArticle(found->second) + ": " + std::string(reader) + " reads a table",
+             place,
+             source ? "make a table of it, for instance tables/all_" + name + ".sql: SELECT * FROM " + name
+                    : SuggestionHint("", NamesOf({AssetKind::kTable})));
       return nullptr;
     }
     const auto table = project_.tables.find(name);
@@ -113,7 +116,8 @@ class Resolver {
     const Place place = PlaceOf(files_, view->name, {"from"});
     const TableAsset* table = FindTable(view->from, place, "a feature view");
     if (table == nullptr || !table->timestamp.empty() || HasBrokenYaml(files_, project_, table->name)) return;
-    Report("missing_timestamp", "the table '" + table->name + "' declares no timestamp, and the windows of a feature view need one", place,
+    Report("missing_timestamp",
+           "the table '" + table->name + "' declares no timestamp, and the windows of a feature view need one", place,
            "write in tables/" + table->name + ".yaml which column tells when a row happened: 'timestamp: COLUMN'");
   }
 
@@ -127,7 +131,8 @@ class Resolver {
       for (const std::string& column : columns.value_or(std::vector<std::string>{})) {
         if (!inputs.insert(column).second) {
           Report("duplicate_name", "two inputs are named '" + column + "'", feature.place,
-                 feature.view.empty() ? "give it another name: {NAME: \"" + feature.expression + "\"}" : "give the view another name here: {view: " + feature.view + ", as: NAME}");
+                 feature.view.empty() ? "give it another name: {NAME: \"" + feature.expression + "\"}"
+                                      : "give the view another name here: {view: " + feature.view + ", as: NAME}");
         }
       }
     }
@@ -162,7 +167,8 @@ class Resolver {
     }
     if (feature.feature == "*") return all;
     if (std::find(all.begin(), all.end(), feature.feature) != all.end()) return std::vector<std::string>{feature.feature};
-    Report("unknown_feature", "the view '" + view.name + "' has no feature '" + feature.feature + "'", feature.place, hint + SuggestionHint(feature.feature, all));
+    Report("unknown_feature", "the view '" + view.name + "' has no feature '" + feature.feature + "'", feature.place,
+           hint + SuggestionHint(feature.feature, all));
     return std::nullopt;
   }
 
@@ -192,9 +198,11 @@ class Resolver {
       const YamlNode* columns = step.entries.front().value.Find("columns");
       for (const YamlNode& column : columns->items) {
         if (!inputs.contains(column.text)) {
-          Report("unknown_column", "the model has no input '" + column.text + "'", column.place, SuggestionHint(column.text, {inputs.begin(), inputs.end()}));
+          Report("unknown_column", "the model has no input '" + column.text + "'", column.place,
+                 SuggestionHint(column.text, {inputs.begin(), inputs.end()}));
         } else if (!prepared.insert(column.text).second) {
-          Report("prepared_twice", "two steps prepare '" + column.text + "'", column.place, "name an input in one step only; numeric and text mean the inputs that no step before has named");
+          Report("prepared_twice", "two steps prepare '" + column.text + "'", column.place,
+                 "name an input in one step only; numeric and text mean the inputs that no step before has named");
         }
       }
     }
@@ -209,7 +217,8 @@ class Resolver {
 /// Walks the tables depth first; the stack is the path that a cycle is cut from.
 class CycleFinder {
  public:
-  CycleFinder(const LoadedFiles& files, const Project& project, std::vector<Error>* errors) : files_(files), project_(project), errors_(errors) {}
+  CycleFinder(const LoadedFiles& files, const Project& project, std::vector<Error>* errors)
+      : files_(files), project_(project), errors_(errors) {}
 
   bool Run() {
     for (const auto& [name, table] : project_.tables) Visit(name);
@@ -238,8 +247,10 @@ class CycleFinder {
     for (const TableReference& reference : files_.references.at(cycle.back())) {
       if (FoldCase(reference.name) == FoldCase(cycle.front())) place = reference.place;
     }
-    errors_->push_back(UserErrorAt("cycle", cycle.size() == 1 ? "the table '" + cycle.front() + "' reads itself" : "tables read each other in a circle: " + spelled, place,
-                                   "take one of these references out: a table can only be made from tables that are there before it"));
+    errors_->push_back(UserErrorAt(
+        "cycle",
+        cycle.size() == 1 ? "the table '" + cycle.front() + "' reads itself" : "tables read each other in a circle: " + spelled,
+        place, "take one of these references out: a table can only be made from tables that are there before it"));
   }
 
   const LoadedFiles& files_;
@@ -257,7 +268,8 @@ class HistoryTracer {
 
   /// "flights -> flights_utc -> departures", or "" when there is no such way.
   std::string Way(const std::string& name) {
-    if (const auto source = project_.sources.find(name); source != project_.sources.end()) return source->second.history ? name : "";
+    if (const auto source = project_.sources.find(name); source != project_.sources.end())
+      return source->second.history ? name : "";
     const auto known = ways_.find(name);
     if (known != ways_.end()) return known->second;
     std::string way;
@@ -281,9 +293,13 @@ class HistoryTracer {
 
 }  // namespace
 
-void ResolveReferences(const LoadedFiles& files, Project* project, std::vector<Error>* errors) { Resolver(files, project, errors).Run(); }
+void ResolveReferences(const LoadedFiles& files, Project* project, std::vector<Error>* errors) {
+  Resolver(files, project, errors).Run();
+}
 
-bool CheckCycles(const LoadedFiles& files, const Project& project, std::vector<Error>* errors) { return CycleFinder(files, project, errors).Run(); }
+bool CheckCycles(const LoadedFiles& files, const Project& project, std::vector<Error>* errors) {
+  return CycleFinder(files, project, errors).Run();
+}
 
 void CheckHistory(const LoadedFiles& files, const Project& project, std::vector<Error>* errors) {
   HistoryTracer tracer(files, project);
@@ -292,13 +308,16 @@ void CheckHistory(const LoadedFiles& files, const Project& project, std::vector<
     const std::string way = tracer.Way(table);
     if (way.empty()) return;
     const std::string source = way.substr(0, way.find(' '));
-    errors->push_back(UserErrorAt("history_without_known_at",
-                                  reader + " could read what was not known yet: '" + table + "' is made from the history in '" + source + "' (" + way + ") and no table on the way declares known_at",
-                                  std::move(place),
-                                  "write in tables/" + table + ".yaml which column tells when a row could be known: 'known_at: COLUMN'"));
+    errors->push_back(UserErrorAt(
+        "history_without_known_at",
+        reader + " could read what was not known yet: '" + table + "' is made from the history in '" + source + "' (" + way +
+            ") and no table on the way declares known_at",
+        std::move(place), "write in tables/" + table + ".yaml which column tells when a row could be known: 'known_at: COLUMN'"));
   };
-  for (const auto& [name, view] : project.views) check(view.from, "the feature view '" + name + "'", PlaceOf(files, name, {"from"}));
-  for (const auto& [name, model] : project.models) check(model.spine, "the model '" + name + "'", PlaceOf(files, name, {"training_set", "spine"}));
+  for (const auto& [name, view] : project.views)
+    check(view.from, "the feature view '" + name + "'", PlaceOf(files, name, {"from"}));
+  for (const auto& [name, model] : project.models)
+    check(model.spine, "the model '" + name + "'", PlaceOf(files, name, {"training_set", "spine"}));
 }
 
 }  // namespace tidemill

@@ -21,7 +21,9 @@ std::string Shown(std::string_view text) {
   return "'" + std::string(text.substr(0, end)) + "...'";
 }
 
-std::string ShownNumber(const Json& number) { return number.is_number_float() ? FormatValue(number.get<double>()) : number.dump(); }
+std::string ShownNumber(const Json& number) {
+  return number.is_number_float() ? FormatValue(number.get<double>()) : number.dump();
+}
 
 std::vector<std::string> SchemaTypes(const Json& schema) {
   if (!schema.contains("type")) return {};
@@ -48,7 +50,8 @@ bool TypeAccepts(const std::string& type, const YamlNode& node) {
 
 bool SchemaAccepts(const Json& schema, const YamlNode& node) {
   const std::vector<std::string> types = SchemaTypes(schema);
-  return types.empty() || std::any_of(types.begin(), types.end(), [&](const std::string& type) { return TypeAccepts(type, node); });
+  return types.empty() ||
+         std::any_of(types.begin(), types.end(), [&](const std::string& type) { return TypeAccepts(type, node); });
 }
 
 std::string TypeInWords(const std::string& type) {
@@ -83,7 +86,8 @@ std::string Found(const YamlNode& node) {
 std::string ExampleHint(const Json& schema) {
   if (!schema.contains("examples")) return "";
   std::vector<std::string> examples;
-  for (const Json& example : schema["examples"]) examples.push_back(example.is_string() ? example.get<std::string>() : example.dump());
+  for (const Json& example : schema["examples"])
+    examples.push_back(example.is_string() ? example.get<std::string>() : example.dump());
   return "for instance: " + JoinWithOr(examples);
 }
 
@@ -141,7 +145,8 @@ std::vector<Error> SchemaValidator::Validate(const YamlNode& document) {
 }
 
 void SchemaValidator::Report(std::string code, std::string message, Place place, std::string hint) {
-  if (errors_.size() < kErrorsMax) errors_.push_back(UserErrorAt(std::move(code), std::move(message), std::move(place), std::move(hint)));
+  if (errors_.size() < kErrorsMax)
+    errors_.push_back(UserErrorAt(std::move(code), std::move(message), std::move(place), std::move(hint)));
 }
 
 const Json& SchemaValidator::Resolve(const Json& schema) const {
@@ -165,7 +170,8 @@ void SchemaValidator::Check(const Json& unresolved, const YamlNode& node, const 
 void SchemaValidator::ReportType(const Json& schema, const YamlNode& node, const Subject& subject) {
   const bool empty = node.kind == YamlNode::Kind::kNull;
   const bool scalar = node.kind == YamlNode::Kind::kScalar;
-  std::string message = subject.name + (empty ? " is empty; it must be " : " must be ") + Expected(schema) + (empty ? "" : ", not " + Found(node));
+  std::string message =
+      subject.name + (empty ? " is empty; it must be " : " must be ") + Expected(schema) + (empty ? "" : ", not " + Found(node));
   std::string hint = TypeHint(schema, node);
   if (schema.contains("enum")) hint = SuggestionHint(node.text, schema["enum"].get<std::vector<std::string>>());
   Report("wrong_type", std::move(message), scalar ? node.place : subject.place, std::move(hint));
@@ -177,7 +183,9 @@ void SchemaValidator::CheckOneOf(const Json& schema, const YamlNode& node, const
   std::vector<std::string> expected;
   for (const Json& branch : branches) expected.push_back(Expected(Resolve(branch)));
   const bool empty = node.kind == YamlNode::Kind::kNull;
-  Report("wrong_type", subject.name + (empty ? " is empty; it must be " : " must be ") + JoinWithOr(expected) + (empty ? "" : ", not " + Found(node)),
+  Report("wrong_type",
+         subject.name + (empty ? " is empty; it must be " : " must be ") + JoinWithOr(expected) +
+             (empty ? "" : ", not " + Found(node)),
          node.kind == YamlNode::Kind::kScalar ? node.place : subject.place, ExampleHint(Resolve(branches.front())));
 }
 
@@ -222,12 +230,14 @@ void SchemaValidator::CheckRequired(const Json& schema, const YamlNode& node, co
     const auto name = key.get<std::string>();
     // A misspelled key was reported already, with this one as the suggestion.
     const bool there = std::any_of(node.entries.begin(), node.entries.end(), [&](const YamlEntry& entry) {
-      return entry.key == name || (std::find(known.begin(), known.end(), entry.key) == known.end() && ClosestName(entry.key, known) == name);
+      return entry.key == name ||
+             (std::find(known.begin(), known.end(), entry.key) == known.end() && ClosestName(entry.key, known) == name);
     });
     if (there) continue;
     const Json& property = schema["properties"][name];
     Report("missing_key", "missing key '" + name + "' in " + Expected(schema), subject.place,
-           name + ": " + (property.contains("description") ? property["description"].get<std::string>() : Expected(Resolve(property))));
+           name + ": " +
+               (property.contains("description") ? property["description"].get<std::string>() : Expected(Resolve(property))));
   }
 }
 
@@ -261,14 +271,17 @@ void SchemaValidator::CheckSequence(const Json& schema, const YamlNode& node, co
   const size_t least = schema.value("minItems", size_t{0});
   const size_t most = schema.value("maxItems", std::string::npos);
   if (node.items.size() < least || node.items.size() > most) {
-    const std::string problem = node.items.empty() ? subject.name + " is an empty list; it must be " + Expected(schema)
-                                                   : subject.name + " must be " + Expected(schema) + ", not " + std::to_string(node.items.size());
+    const std::string problem =
+        node.items.empty() ? subject.name + " is an empty list; it must be " + Expected(schema)
+                           : subject.name + " must be " + Expected(schema) + ", not " + std::to_string(node.items.size());
     Report("wrong_length", problem, subject.place, ExampleHint(schema));
   }
   const bool unique = schema.value("uniqueItems", false);
   std::set<std::string> seen;
   for (const YamlNode& item : node.items) {
-    if (schema.contains("items")) Check(schema["items"], item, {"an item of " + subject.name, item.entries.empty() ? item.place : item.entries.front().place});
+    if (schema.contains("items"))
+      Check(schema["items"], item,
+            {"an item of " + subject.name, item.entries.empty() ? item.place : item.entries.front().place});
     if (unique && item.kind == YamlNode::Kind::kScalar && !seen.insert(item.text).second) {
       Report("duplicate_item", Shown(item.text) + " is there twice in " + subject.name, item.place, "leave one of them out");
     }
@@ -285,25 +298,28 @@ void SchemaValidator::CheckScalar(const Json& schema, const YamlNode& node, cons
   }
   if (!CheckLimits(schema, node, subject)) return;
   if (schema.contains("x-sql") && CutAtComma(node)) {
-    return Report("cut_text", subject.name + " has a bracket that is never closed: " + Shown(node.text), node.place, std::string(kQuoteHint));
+    return Report("cut_text", subject.name + " has a bracket that is never closed: " + Shown(node.text), node.place,
+                  std::string(kQuoteHint));
   }
   if (schema.contains("pattern") && !Matches(schema["pattern"].get<std::string>(), node.text)) ReportType(schema, node, subject);
 }
 
 bool SchemaValidator::CheckLimits(const Json& schema, const YamlNode& node, const Subject& subject) {
   const auto refuse = [&](std::string_view relation, const Json& limit) {
-    Report("out_of_range", subject.name + " must be " + std::string(relation) + " " + ShownNumber(limit) + ", not " + node.text, node.place, ExampleHint(schema));
+    Report("out_of_range", subject.name + " must be " + std::string(relation) + " " + ShownNumber(limit) + ", not " + node.text,
+           node.place, ExampleHint(schema));
     return false;
   };
   if (node.Type() == YamlNode::ScalarType::kInteger || node.Type() == YamlNode::ScalarType::kNumber) {
     const double number = node.Number();
     if (schema.contains("minimum") && number < schema["minimum"].get<double>()) return refuse("at least", schema["minimum"]);
     if (schema.contains("maximum") && number > schema["maximum"].get<double>()) return refuse("at most", schema["maximum"]);
-    if (schema.contains("exclusiveMinimum") && number <= schema["exclusiveMinimum"].get<double>()) return refuse("above", schema["exclusiveMinimum"]);
+    if (schema.contains("exclusiveMinimum") && number <= schema["exclusiveMinimum"].get<double>())
+      return refuse("above", schema["exclusiveMinimum"]);
     return true;
   }
-  const auto characters = static_cast<size_t>(
-      std::count_if(node.text.begin(), node.text.end(), [](unsigned char c) { return (c & 0xC0) != 0x80; }));
+  const auto characters =
+      static_cast<size_t>(std::count_if(node.text.begin(), node.text.end(), [](unsigned char c) { return (c & 0xC0) != 0x80; }));
   if (characters < schema.value("minLength", size_t{0})) {
     Report("out_of_range", subject.name + " is empty; it must be " + Expected(schema), node.place, ExampleHint(schema));
     return false;
@@ -318,7 +334,8 @@ bool SchemaValidator::CheckLimits(const Json& schema, const YamlNode& node, cons
 bool SchemaValidator::Matches(const std::string& pattern, const std::string& text) {
   if (text.size() > kPatternTextMax) return false;
   auto found = patterns_.find(pattern);
-  if (found == patterns_.end()) found = patterns_.emplace(pattern, std::regex(pattern, std::regex::ECMAScript | std::regex::optimize)).first;
+  if (found == patterns_.end())
+    found = patterns_.emplace(pattern, std::regex(pattern, std::regex::ECMAScript | std::regex::optimize)).first;
   return std::regex_search(text, found->second);
 }
 

@@ -16,8 +16,8 @@ namespace tidemill {
 ///
 /// Of JSON Schema 2020-12 it knows $ref (to #/$defs), type, properties, additionalProperties, propertyNames, required,
 /// items, enum, pattern, oneOf, uniqueItems and the limits; other keywords are notes for editors. `title` names a thing in
-/// messages ("unknown key 'windw' in a feature"), `examples` and `description` become hints, `x-sql` marks SQL. The branch of a oneOf is
-/// chosen by shape, so that errors are about what was meant. Not thread-safe.
+/// messages ("unknown key 'windw' in a feature"), `examples` and `description` become hints, `x-sql` marks SQL. The branch of a
+/// oneOf is chosen by shape, so that errors are about what was meant. Not thread-safe.
 class SchemaValidator {
  public:
   explicit SchemaValidator(Json schema) : schema_(std::move(schema)) {}

@@ -123,7 +123,8 @@ class NodeBuilder : public YAML::EventHandler {
     Attach(std::move(node));
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value style) override {
     Open(YamlNode::Kind::kSequence, mark, anchor, style);
   }
   void OnSequenceEnd() override { Close(); }
@@ -186,7 +187,8 @@ class NodeBuilder : public YAML::EventHandler {
     if (node.quote_width > 0) {
       const size_t end = EndOfQuoted(position);
       if (end == std::string_view::npos) {
-        throw Refused{UserErrorAt("yaml_syntax", "this quote is never closed", At(mark.pos, 1), "end the text with the same quote")};
+        throw Refused{
+            UserErrorAt("yaml_syntax", "this quote is never closed", At(mark.pos, 1), "end the text with the same quote")};
       }
       return std::min(end, line_end) - position;
     }
@@ -277,7 +279,8 @@ std::string SyntaxHint(std::string_view message) {
   if (message == "illegal map value") return "is the indentation right? Put texts that contain ': ' in quotes";
   if (message == "unknown token") return "put texts that begin with @, ` or % in quotes";
   if (message.find("EOF in scalar") != std::string_view::npos) return "the quote is never closed";
-  if (message.find("flow") != std::string_view::npos) return "close each [ with ] and each { with }, and separate items by commas";
+  if (message.find("flow") != std::string_view::npos)
+    return "close each [ with ] and each { with }, and separate items by commas";
   return "look at the indentation and at brackets and quotes near this place";
 }
 

@@ -21,11 +21,11 @@ struct YamlNode {
   enum class ScalarType { kText, kBoolean, kInteger, kNumber };
 
   Kind kind = Kind::kNull;
-  bool quoted = false;      ///< scalars: 'x', "x" or a block (| or >)
-  int quote_width = 0;      ///< scalars: 1 when the text stands behind a quote
-  bool in_flow = false;     ///< inside [] or {}
-  std::string text;         ///< scalars
-  Place place;              ///< mappings and sequences: of their beginning
+  bool quoted = false;             ///< scalars: 'x', "x" or a block (| or >)
+  int quote_width = 0;             ///< scalars: 1 when the text stands behind a quote
+  bool in_flow = false;            ///< inside [] or {}
+  std::string text;                ///< scalars
+  Place place;                     ///< mappings and sequences: of their beginning
   std::vector<YamlNode> items;     ///< sequences
   std::vector<YamlEntry> entries;  ///< mappings, in the file's order, duplicates included
 

@@ -38,11 +38,26 @@ TEST(YamlDocument, TypesScalarsByTheCoreSchema) {
     std::string_view text;
     Type type;
   };
-  constexpr Case kCases[] = {{"true", Type::kBoolean},  {"yes", Type::kText},      {"True", Type::kText},    {"1", Type::kInteger},
-                             {"-1", Type::kInteger},    {"+12", Type::kInteger},   {"1.5", Type::kNumber},   {".5", Type::kNumber},
-                             {"1e-3", Type::kNumber},   {"1e", Type::kText},       {"0x10", Type::kText},    {"1_000", Type::kText},
-                             {"2013-01-01", Type::kText}, {"'1'", Type::kText},    {"\"true\"", Type::kText}, {"9223372036854775807", Type::kInteger},
-                             {"9223372036854775808", Type::kNumber}, {"-x", Type::kText}, {".", Type::kText}, {"7d", Type::kText}};
+  constexpr Case kCases[] = {{"true", Type::kBoolean},
+                             {"yes", Type::kText},
+                             {"True", Type::kText},
+                             {"1", Type::kInteger},
+                             {"-1", Type::kInteger},
+                             {"+12", Type::kInteger},
+                             {"1.5", Type::kNumber},
+                             {".5", Type::kNumber},
+                             {"1e-3", Type::kNumber},
+                             {"1e", Type::kText},
+                             {"0x10", Type::kText},
+                             {"1_000", Type::kText},
+                             {"2013-01-01", Type::kText},
+                             {"'1'", Type::kText},
+                             {"\"true\"", Type::kText},
+                             {"9223372036854775807", Type::kInteger},
+                             {"9223372036854775808", Type::kNumber},
+                             {"-x", Type::kText},
+                             {".", Type::kText},
+                             {"7d", Type::kText}};
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.text);
     const YamlNode node = Parsed("a: " + std::string(c.text));
@@ -69,7 +84,9 @@ TEST(YamlDocument, PlacesCountCharacters) {
 }
 
 TEST(YamlDocument, ReadsBlocksAndByteOrderMark) {
-  const YamlNode node = Parsed("\xEF\xBB\xBF" "a: |\n  one\n  two\nb: two\n  lines\n");
+  const YamlNode node = Parsed(
+      "\xEF\xBB\xBF"
+      "a: |\n  one\n  two\nb: two\n  lines\n");
   EXPECT_EQ(node.Find("a")->text, "one\ntwo\n");
   EXPECT_EQ(node.Find("b")->text, "two lines");
   EXPECT_EQ(At(node.entries[0].place), "1:1+1");
@@ -93,11 +110,13 @@ TEST(YamlDocument, RefusesWithPlaceAndHint) {
       {"a: [1,\nb: 2\n",
        "error: this bracket is never closed\n --> a.yaml:1:4\n1 | a: [1,\n  |    ^\n"
        "hint: close each [ with ] and each { with }, and separate items by commas\n"},
-      {"a: \"x\n", "error: this quote is never closed\n --> a.yaml:1:4\n1 | a: \"x\n  |    ^\nhint: end the text with the same quote\n"},
+      {"a: \"x\n",
+       "error: this quote is never closed\n --> a.yaml:1:4\n1 | a: \"x\n  |    ^\nhint: end the text with the same quote\n"},
       {"a: 'it''s\nb: 1\n",
        "error: this quote is never closed\n --> a.yaml:1:4\n1 | a: 'it''s\n  |    ^\nhint: end the text with the same quote\n"},
       {"a: @x\n",
-       "error: not valid YAML: unknown token\n --> a.yaml:1:4\n1 | a: @x\n  |    ^\nhint: put texts that begin with @, ` or % in quotes\n"},
+       "error: not valid YAML: unknown token\n --> a.yaml:1:4\n1 | a: @x\n  |    ^\nhint: put texts that begin with @, ` or % in "
+       "quotes\n"},
       {"a: 1\n---\nb: 2\n",
        "error: a second document begins here\n --> a.yaml:2:1\n2 | ---\n  | ^\n"
        "hint: one file holds one document: look at the indentation, and leave out '---'\n"},
@@ -110,13 +129,16 @@ TEST(YamlDocument, RefusesWithPlaceAndHint) {
       {"? [a]\n: b\n",
        "error: a key must be a text\n --> a.yaml:1:3\n1 | ? [a]\n  |   ^\nhint: write 'key: value', one on each line\n"},
       {"a: b\xE9\n", "error: the file is not UTF-8 text\n --> a.yaml:1:5\nhint: save it as UTF-8\n"},
-      {"\xFF\xFE" "a", "error: the file is not UTF-8 text but UTF-16\n --> a.yaml\nhint: save it as UTF-8\n"},
+      {"\xFF\xFE"
+       "a",
+       "error: the file is not UTF-8 text but UTF-16\n --> a.yaml\nhint: save it as UTF-8\n"},
   };
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.text);
     EXPECT_EQ(Refusal(c.text), c.error);
   }
-  EXPECT_EQ(Refusal(std::string_view("a: \0", 4)), "error: the file is not UTF-8 text\n --> a.yaml:1:4\nhint: save it as UTF-8\n");
+  EXPECT_EQ(Refusal(std::string_view("a: \0", 4)),
+            "error: the file is not UTF-8 text\n --> a.yaml:1:4\nhint: save it as UTF-8\n");
 }
 
 TEST(YamlDocument, RefusesHugeAndDeepFiles) {
@@ -132,17 +154,6 @@ TEST(YamlDocument, LongLinesCostNoCopies) {
   ASSERT_EQ(node.Find("a")->items.size(), 20'000U);
   EXPECT_EQ(node.Find("a")->items.back().place.excerpt, "");
   EXPECT_EQ(node.Find("a")->items.back().place.line, 1);
-}
-
-TEST(YamlDocument, FindsInvalidUtf8) {
-  struct Case {
-    std::string_view text;
-    size_t at;
-  };
-  constexpr Case kCases[] = {{"plain", std::string_view::npos}, {"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", std::string_view::npos},
-                             {"a\x80", 1}, {"\xC0\xAF", 0}, {"\xE0\x80\x80", 0}, {"\xED\xA0\x80", 0}, {"\xF4\x90\x80\x80", 0},
-                             {"\xF5\x80\x80\x80", 0}, {"ab\xE2\x82", 2}};
-  for (const Case& c : kCases) EXPECT_EQ(FindInvalidUtf8(c.text), c.at) << c.text;
 }
 
 }  // namespace
