@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "model/input_columns.h"
 #include "model/row_selection.h"
 
 namespace tidemill {
@@ -91,51 +92,6 @@ std::vector<ViewJoin> JoinsOf(const FeaturePlan& plan, const TableSql& table_sql
   return joins;
 }
 
-/// Moves the input columns, each found among the expressions' results or the joined features, to the end of `to`, unless it is
-/// there already.
-Status TakeInputs(const FeaturePlan& plan, Columns& joined, Columns& computed, Columns& to) {
-  for (const Field& input : plan.inputs) {
-    if (to.Find(input.name) != nullptr) continue;
-    const bool is_expression = computed.Find(input.name) != nullptr;
-    Column* found = is_expression ? computed.Find(input.name) : joined.Find(input.name);
-    if (found == nullptr) return InternalError(fmt::format("the feature join gave no '{}'", input.name));
-    if (found->type != input.type) {
-      return InternalError(
-          fmt::format("'{}' came as {}, planned was {}", input.name, TypeName(found->type), TypeName(input.type)));
-    }
-    to.columns.push_back(std::move(*found));
-  }
-  return Ok();
-}
-
-/// The wanted features of one view for each request, from the store.
-Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Columns& requests, const std::vector<Timestamp>& times,
-                  Columns& to) {
-  std::vector<const Column*> keys;
-  for (const std::string& key : view.spine_keys) {
-    const Column* column = requests.Find(key);
-    if (column == nullptr) return UserError("missing_field", fmt::format("the request lacks '{}'", key));
-    keys.push_back(column);
-  }
-  const std::vector<Field> fields = view.program.OutputFields();
-  std::vector<size_t> wanted;
-  const size_t first = to.columns.size();
-  for (size_t i = 0; i < fields.size(); ++i) {
-    if (std::find(view.outputs.begin(), view.outputs.end(), fields[i].name) == view.outputs.end()) continue;
-    wanted.push_back(i);
-    to.columns.emplace_back(fmt::format("{}__{}", view.prefix, fields[i].name), fields[i].type);
-  }
-  std::vector<Value> key(keys.size());
-  for (size_t row = 0; row < times.size(); ++row) {
-    for (size_t i = 0; i < keys.size(); ++i) key[i] = keys[i]->At(row);
-    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, view.program, key, times[row]));
-    if (features.values.size() != fields.size())
-      return InternalError(fmt::format("the online store gave {} features of {}", features.values.size(), fields.size()));
-    for (size_t i = 0; i < wanted.size(); ++i) TIDEMILL_RETURN_IF_ERROR(to.columns[first + i].Append(features.values[wanted[i]]));
-  }
-  return Ok();
-}
-
 }  // namespace
 
 Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
@@ -156,24 +112,6 @@ Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const Table
       return InternalError(fmt::format("the feature join made {} rows of {}", spine.rows(), rows.rows()));
   }
   TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, spine, computed, rows));
-  return rows;
-}
-
-Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests,
-                                const std::vector<Timestamp>& times) {
-  for (const Field& field : plan.request_fields) {
-    const Column* column = requests.Find(field.name);
-    if (column == nullptr) return UserError("missing_field", fmt::format("the request lacks '{}'", field.name));
-    if (column->size() != times.size()) return InternalError("requests and times differ in number");
-  }
-  Columns computed;
-  if (!plan.request_fields.empty() && !plan.expressions.outputs.empty()) {
-    TIDEMILL_ASSIGN_OR_RETURN(computed, plan.expressions.Evaluate(requests));
-  }
-  Columns looked_up;
-  for (const FeaturePlan::View& view : plan.views) TIDEMILL_RETURN_IF_ERROR(LookUpView(view, store, requests, times, looked_up));
-  Columns rows;
-  TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, looked_up, computed, rows));
   return rows;
 }
 
