@@ -76,6 +76,8 @@ struct StrictChecker {
   }
 };
 
+Error Refused(const StrictChecker& checker) { return UserError("bad_json", "this JSON is refused: " + checker.problem); }
+
 }  // namespace
 
 Json ValueToJson(const Value& value) {
@@ -122,9 +124,9 @@ Result<Json> ParseJson(std::string_view text, int depth_max) {
   StrictChecker checker{depth_max, {}, ""};
   try {
     Json json = Json::parse(text, std::ref(checker));
-    if (!checker.problem.empty()) return UserError("bad_json", "this JSON is refused: " + checker.problem);
-    return json;
+    if (checker.problem.empty()) return json;
   } catch (const Json::parse_error& problem) {
+    if (!checker.problem.empty()) return Refused(checker);
     std::string why = problem.what();
     // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error while ...": the bracket
     // is for programmers.
@@ -133,6 +135,7 @@ Result<Json> ParseJson(std::string_view text, int depth_max) {
   } catch (const Json::exception& problem) {  // a number that is out of range
     return UserError("bad_json", std::string("this is not JSON: ") + problem.what());
   }
+  return Refused(checker);
 }
 
 }  // namespace tidemill

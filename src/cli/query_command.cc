@@ -31,20 +31,37 @@ std::function<bool(std::string_view)> HiddenColumns(const std::string& sql, bool
   };
 }
 
+/// EXPLAIN answers with drawings, which a table would spoil.
+Status WriteExplanation(Console& console, Session& session, const std::string& sql) {
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns answer, session.Query(sql));
+  const Column* text = answer.Find("explain_value");
+  for (size_t row = 0; text != nullptr && row < text->size(); ++row) {
+    TIDEMILL_RETURN_IF_ERROR(console.Write(std::string(text->Text(row)) + "\n"));
+  }
+  return Ok();
+}
+
 Status RunQuery(const QueryArguments& arguments, CommandContext& context) {
   std::string text = arguments.sql;
   if (text == "-") text = std::string(std::istreambuf_iterator<char>(std::cin), {});
   TIDEMILL_ASSIGN_OR_RETURN(const std::string sql, CheckReadOnly(text));
   TIDEMILL_ASSIGN_OR_RETURN(OpenedLake opened, OpenLakeForReading(context.project, arguments.at));
 
+  const bool for_people = !context.json && !arguments.csv;
+  if (for_people && MentionsName(sql.substr(0, 8), "EXPLAIN"))
+    return WriteExplanation(context.console, *opened.session, sql);
   RowsOutput output;
   output.form = context.json ? RowsForm::kJson : arguments.csv ? RowsForm::kCsv : RowsForm::kTable;
   output.hidden = HiddenColumns(sql, arguments.hidden);
   output.rows_max = arguments.limit;
   if (!output.rows_max && output.form == RowsForm::kTable) output.rows_max = kTableRowsDefault;
   if (output.rows_max == 0) output.rows_max.reset();
-  TIDEMILL_ASSIGN_OR_RETURN(const bool truncated, WriteRows(context.console, *opened.session, sql, output));
-  if (!truncated) return Ok();
+  const auto truncated = WriteRows(context.console, *opened.session, sql, output);
+  if (!truncated.ok()) {
+    const bool in_sql = truncated.error().place.has_value();
+    return in_sql ? PlaceInStatement(truncated.error(), sql, "query") : truncated.error();
+  }
+  if (!*truncated) return Ok();
   TIDEMILL_RETURN_IF_ERROR(context.console.Flush());
   context.console.Tell(fmt::format("the first {} rows; --limit 0 shows all\n", *output.rows_max));
   return Ok();

@@ -1,12 +1,13 @@
 #include "cli/read_only_sql.h"
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <optional>
 #include <vector>
 
 #include <fmt/format.h>
+
+#include "base/text_distance.h"
 
 namespace tidemill {
 namespace {
@@ -101,11 +102,10 @@ std::string Upper(std::string text) {
   return text;
 }
 
-bool Reads(const std::string& keyword) {
-  constexpr std::array<std::string_view, 11> kReading = {"SELECT", "WITH",      "FROM",    "VALUES",
-                                                         "TABLE",  "PIVOT",     "UNPIVOT", "DESCRIBE",
-                                                         "SHOW",   "SUMMARIZE", "EXPLAIN"};
-  return std::find(kReading.begin(), kReading.end(), keyword) != kReading.end();
+const std::vector<std::string>& ReadingKeywords() {
+  static const std::vector<std::string> keywords = {"SELECT",   "FROM", "WITH",      "VALUES", "TABLE",
+                                                    "DESCRIBE", "SHOW", "SUMMARIZE", "EXPLAIN"};
+  return keywords;
 }
 
 /// The first word of the statement that would run: parentheses, and EXPLAIN with its options, are passed
@@ -133,10 +133,13 @@ Result<std::string> CheckReadOnly(std::string_view sql) {
     }
   }
   const std::string keyword = LeadingKeyword(tokens);
-  if (!Reads(keyword)) {
-    return UserError("not_read_only", fmt::format("'{}' is not a statement that only reads", keyword),
-                     "query takes SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN; "
-                     "tables are changed by 'tidemill run'");
+  const std::vector<std::string>& reading = ReadingKeywords();
+  if (std::find(reading.begin(), reading.end(), keyword) == reading.end()) {
+    const std::string meant = ClosestName(keyword, reading);
+    return UserError(
+        "not_read_only", fmt::format("'{}' is not a statement that only reads", keyword),
+        fmt::format("{}tables are changed by 'tidemill run'; here these can stand: {}",
+                    meant.empty() ? "" : fmt::format("did you mean {}? ", meant), fmt::join(reading, ", ")));
   }
   return std::string(sql.substr(tokens.front().begin, tokens.back().end - tokens.front().begin));
 }

@@ -1,3 +1,4 @@
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -63,10 +64,15 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   TIDEMILL_ASSIGN_OR_RETURN(
       facts.columns,
       opened.session->Query(
-          "SELECT column_name AS \"column\", lower(column_type) AS type, "
-          "CAST(round(null_percentage, 2) AS DOUBLE) AS \"null %\", approx_unique AS \"distinct ~\", "
+          "SELECT column_name AS \"column\", column_type AS type, "
+          "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, approx_unique AS distinct_approximate, "
           "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
           relation + ")"));
+  // DuckDB's names of types give way to ours.
+  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> fields, opened.session->Describe(relation));
+  Column types("type", Type::kText);
+  for (const Field& field : fields) types.AppendText(TypeName(field.type));
+  facts.columns.columns[1] = std::move(types);
   return facts;
 }
 
@@ -76,8 +82,13 @@ std::string CellOf(const Column& column, size_t row) {
 
 Status WriteStatistics(Console& console, const Columns& columns) {
   std::vector<TableWriter::Heading> headings;
-  for (const Column& column : columns.columns)
-    headings.push_back({column.name, column.type == Type::kInt64 || column.type == Type::kDouble});
+  const std::map<std::string, std::string> short_names = {{"null_percent", "null %"},
+                                                          {"distinct_approximate", "distinct ~"}};
+  for (const Column& column : columns.columns) {
+    const auto shown = short_names.find(column.name);
+    headings.push_back({shown == short_names.end() ? column.name : shown->second,
+                        column.type == Type::kInt64 || column.type == Type::kDouble});
+  }
   TableWriter table(console, std::move(headings));
   for (size_t row = 0; row < columns.rows(); ++row) {
     std::vector<std::string> cells;
