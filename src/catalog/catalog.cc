@@ -47,7 +47,9 @@ CREATE TABLE measurements(
 CREATE INDEX measurements_by_model ON measurements(model, name, at)
 )sql"};
 
-std::string ToText(const Json& json) { return json.is_null() ? "null" : json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string ToText(const Json& json) {
+  return json.is_null() ? "null" : json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 Json ToJson(const SqliteValue& value) { return Json::parse(TextOf(value), nullptr, false); }
 
@@ -55,13 +57,13 @@ SqliteValue OptionalMicros(const std::optional<Timestamp>& time) { return time ?
 SqliteValue OptionalNumber(const std::optional<double>& number) { return number ? SqliteValue(*number) : SqliteValue(); }
 
 RunRecord ToRun(const SqliteRow& row) {
-  return {IntegerOf(row[0]),   TextOf(row[1]),      TextOf(row[2]), {IntegerOf(row[3])}, {IntegerOf(row[4])},
-          {IntegerOf(row[5])}, TextOf(row[6])};
+  return {IntegerOf(row[0]),   TextOf(row[1]),      TextOf(row[2]), {IntegerOf(row[3])},
+          {IntegerOf(row[4])}, {IntegerOf(row[5])}, TextOf(row[6])};
 }
 
 AssetState ToState(const SqliteRow& row) {
-  AssetState state{TextOf(row[0]), TextOf(row[1]), ToJson(row[2]), TextOf(row[3]), {IntegerOf(row[4])}, std::nullopt,
-                   IntegerOf(row[6]), ToJson(row[7])};
+  AssetState state{TextOf(row[0]),      TextOf(row[1]), ToJson(row[2]),    TextOf(row[3]),
+                   {IntegerOf(row[4])}, std::nullopt,   IntegerOf(row[6]), ToJson(row[7])};
   if (row[5].index() != 0) state.next_known_at = Timestamp{IntegerOf(row[5])};
   return state;
 }
@@ -72,8 +74,8 @@ ModelVersion ToVersion(const SqliteRow& row) {
 }
 
 Measurement ToMeasurement(const SqliteRow& row) {
-  Measurement measurement{TextOf(row[0]), IntegerOf(row[1]), {IntegerOf(row[2])}, TextOf(row[3]), TextOf(row[4]),
-                          NumberOf(row[5]), std::nullopt, IntegerOf(row[7]) != 0, ToJson(row[8])};
+  Measurement measurement{TextOf(row[0]),   IntegerOf(row[1]), {IntegerOf(row[2])},    TextOf(row[3]), TextOf(row[4]),
+                          NumberOf(row[5]), std::nullopt,      IntegerOf(row[7]) != 0, ToJson(row[8])};
   // SQLite stores NaN as null.
   if (row[5].index() == 0) measurement.value = std::numeric_limits<double>::quiet_NaN();
   if (row[6].index() != 0) measurement.threshold = NumberOf(row[6]);
@@ -81,10 +83,12 @@ Measurement ToMeasurement(const SqliteRow& row) {
 }
 
 constexpr std::string_view kVersionColumns =
-    "model, version, status, reason, project_clock, created_at, run_id, package_sha256, training_set_sha256, metrics, detail";
+    "model, version, status, reason, project_clock, created_at, run_id, package_sha256, training_set_sha256, "
+    "metrics, detail";
 constexpr std::string_view kStateColumns = "asset, fingerprint, inputs, version, project_clock, next_known_at, run_id, detail";
 
-/// The lease of a run: a lock on a file, which the system releases however the process ends, and a heartbeat for people.
+/// The lease of a run: a lock on a file, which the system releases however the process ends, and a heartbeat
+/// for people.
 class Lease {
  public:
   Lease(FileLock lock, int64_t run_id, std::function<void()> beat) : lock_(std::move(lock)), run_id_(run_id) {
@@ -157,9 +161,12 @@ Status SqliteCatalog::Write(std::string_view sql, const std::vector<SqliteValue>
 }
 
 Error SqliteCatalog::ActiveRunError() {
-  const std::string hint = "wait until it has finished, or end that process; the run of a process that is gone is taken over by itself";
+  const std::string hint =
+      "wait until it has finished, or end that process; the run of a process that is gone is taken over by "
+      "itself";
   const auto rows = file_->Run(
-      "SELECT r.id, r.command, r.started_at, l.process FROM lease l JOIN runs r ON r.id = l.run_id WHERE r.status = 'running'");
+      "SELECT r.id, r.command, r.started_at, l.process FROM lease l JOIN runs r ON r.id = l.run_id WHERE "
+      "r.status = 'running'");
   if (!rows.ok() || rows.value().empty()) return Unavailable("run_active", "another run is just starting", hint);
   const SqliteRow& run = rows.value().front();
   return Unavailable("run_active",
@@ -174,13 +181,13 @@ Result<int64_t> SqliteCatalog::RecordRun(std::string_view command, Timestamp pro
   TIDEMILL_RETURN_IF_ERROR(file_->Transact([&]() -> Status {
     // We hold the lock, so whoever was running before is gone.
     TIDEMILL_RETURN_IF_ERROR(
-        Write("UPDATE runs SET status = 'orphaned', ended_at = ?1, error = 'its process ended without finishing it' "
+        Write("UPDATE runs SET status = 'orphaned', ended_at = ?1, error = 'its process ended without "
+              "finishing it' "
               "WHERE status = 'running'",
               {now}));
-    TIDEMILL_ASSIGN_OR_RETURN(
-        const auto rows,
-        file_->Run("INSERT INTO runs(command, status, project_clock, started_at) VALUES (?, 'running', ?, ?) RETURNING id",
-                   {std::string(command), project_clock.micros, now}));
+    TIDEMILL_ASSIGN_OR_RETURN(const auto rows, file_->Run("INSERT INTO runs(command, status, project_clock, started_at) "
+                                                          "VALUES (?, 'running', ?, ?) RETURNING id",
+                                                          {std::string(command), project_clock.micros, now}));
     id = IntegerOf(rows.at(0).at(0));
     return Write("INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?)", {id, int64_t{getpid()}, now});
   }));
@@ -210,7 +217,8 @@ Status SqliteCatalog::FinishRun(int64_t run_id, std::string_view status, std::st
                                    {std::string(status), std::string(error), clock_.Now().micros, run_id}));
     return Write("DELETE FROM lease WHERE run_id = ?", {run_id});
   });
-  // Also when the disk is full: then the next run finds this one still "running" without a lock and marks it orphaned.
+  // Also when the disk is full: then the next run finds this one still "running" without a lock and marks it
+  // orphaned.
   lease_.reset();
   return written;
 }
@@ -231,21 +239,21 @@ Result<std::vector<RunRecord>> SqliteCatalog::Runs(int64_t newest_max) {
 }
 
 Result<std::vector<StepRecord>> SqliteCatalog::Steps(int64_t run_id) {
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const auto rows,
-      file_->Run("SELECT run_id, asset, status, reason, rows, seconds, error FROM steps WHERE run_id = ? ORDER BY id", {run_id}));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, file_->Run("SELECT run_id, asset, status, reason, rows, seconds, error FROM "
+                                                        "steps WHERE run_id = ? ORDER BY id",
+                                                        {run_id}));
   std::vector<StepRecord> steps;
   for (const SqliteRow& row : rows) {
-    steps.push_back({IntegerOf(row[0]), TextOf(row[1]), TextOf(row[2]), TextOf(row[3]), IntegerOf(row[4]), NumberOf(row[5]),
-                     TextOf(row[6])});
+    steps.push_back(
+        {IntegerOf(row[0]), TextOf(row[1]), TextOf(row[2]), TextOf(row[3]), IntegerOf(row[4]), NumberOf(row[5]), TextOf(row[6])});
   }
   return steps;
 }
 
 Result<std::optional<AssetState>> SqliteCatalog::State(std::string_view asset) {
-  TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
-                            file_->Run("SELECT " + std::string(kStateColumns) + " FROM asset_states WHERE asset = ?",
-                                       {std::string(asset)}));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const auto rows,
+      file_->Run("SELECT " + std::string(kStateColumns) + " FROM asset_states WHERE asset = ?", {std::string(asset)}));
   if (rows.empty()) return std::optional<AssetState>();
   return std::optional<AssetState>(ToState(rows.front()));
 }
@@ -268,17 +276,17 @@ Status SqliteCatalog::RemoveState(std::string_view asset) {
   return Write("DELETE FROM asset_states WHERE asset = ?", {std::string(asset)});
 }
 
-Result<int64_t> SqliteCatalog::AddModelVersion(const ModelVersion& version, std::string_view alias, std::string_view alias_reason) {
+Result<int64_t> SqliteCatalog::AddModelVersion(const ModelVersion& version, std::string_view alias,
+                                               std::string_view alias_reason) {
   int64_t number = 0;
   TIDEMILL_RETURN_IF_ERROR(file_->Transact([&]() -> Status {
     TIDEMILL_ASSIGN_OR_RETURN(
         const auto last, file_->Run("SELECT coalesce(max(version), 0) FROM model_versions WHERE model = ?", {version.model}));
     number = IntegerOf(last.at(0).at(0)) + 1;
-    TIDEMILL_RETURN_IF_ERROR(
-        Write("INSERT INTO model_versions(" + std::string(kVersionColumns) + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-              {version.model, number, version.status, version.reason, version.project_clock.micros, clock_.Now().micros,
-               version.run_id, version.package_sha256, version.training_set_sha256, ToText(version.metrics),
-               ToText(version.detail)}));
+    TIDEMILL_RETURN_IF_ERROR(Write(
+        "INSERT INTO model_versions(" + std::string(kVersionColumns) + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        {version.model, number, version.status, version.reason, version.project_clock.micros, clock_.Now().micros, version.run_id,
+         version.package_sha256, version.training_set_sha256, ToText(version.metrics), ToText(version.detail)}));
     if (alias.empty()) return Ok();
     return InsertAlias({version.model, std::string(alias), number, version.project_clock, std::string(alias_reason)});
   }));
@@ -295,10 +303,9 @@ Error SqliteCatalog::UnknownVersion(std::string_view model, int64_t version) {
 }
 
 Result<ModelVersion> SqliteCatalog::GetModelVersion(std::string_view model, int64_t version) {
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const auto rows,
-      file_->Run("SELECT " + std::string(kVersionColumns) + " FROM model_versions WHERE model = ? AND version = ?",
-                 {std::string(model), version}));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, file_->Run("SELECT " + std::string(kVersionColumns) +
+                                                            " FROM model_versions WHERE model = ? AND version = ?",
+                                                        {std::string(model), version}));
   if (rows.empty()) return UnknownVersion(model, version);
   return ToVersion(rows.front());
 }
@@ -324,18 +331,17 @@ Status SqliteCatalog::SetAlias(const AliasChange& change) {
 }
 
 Result<std::optional<int64_t>> SqliteCatalog::Alias(std::string_view model, std::string_view alias) {
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const auto rows, file_->Run("SELECT version FROM alias_changes WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1",
-                                  {std::string(model), std::string(alias)}));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
+                            file_->Run("SELECT version FROM alias_changes WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1",
+                                       {std::string(model), std::string(alias)}));
   if (rows.empty()) return std::optional<int64_t>();
   return std::optional<int64_t>(IntegerOf(rows[0][0]));
 }
 
 Result<std::vector<AliasChange>> SqliteCatalog::AliasHistory(std::string_view model) {
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const auto rows,
-      file_->Run("SELECT model, alias, version, at, reason FROM alias_changes WHERE ?1 = '' OR model = ?1 ORDER BY id",
-                 {std::string(model)}));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, file_->Run("SELECT model, alias, version, at, reason FROM alias_changes WHERE ?1 "
+                                                        "= '' OR model = ?1 ORDER BY id",
+                                                        {std::string(model)}));
   std::vector<AliasChange> changes;
   for (const SqliteRow& row : rows) {
     changes.push_back({TextOf(row[0]), TextOf(row[1]), IntegerOf(row[2]), {IntegerOf(row[3])}, TextOf(row[4])});

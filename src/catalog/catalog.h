@@ -17,10 +17,10 @@ namespace tidemill {
 /// One execution of `run`, or one tick of `replay`.
 struct RunRecord {
   int64_t id = 0;
-  std::string command;     ///< what was asked, for people
-  std::string status;      ///< running, succeeded, failed, orphaned
-  Timestamp project_clock; ///< the project's now
-  Timestamp started_at;    ///< operations clock
+  std::string command;      ///< what was asked, for people
+  std::string status;       ///< running, succeeded, failed, orphaned
+  Timestamp project_clock;  ///< the project's now
+  Timestamp started_at;     ///< operations clock
   Timestamp ended_at;
   std::string error;
 };
@@ -40,26 +40,26 @@ struct StepRecord {
 struct AssetState {
   std::string asset;
   std::string fingerprint;
-  Json inputs;              ///< input asset -> content version read
-  std::string version;      ///< its own content version, an opaque text
-  Timestamp project_clock;  ///< the clock it was brought up to
+  Json inputs;                             ///< input asset -> content version read
+  std::string version;                     ///< its own content version, an opaque text
+  Timestamp project_clock;                 ///< the clock it was brought up to
   std::optional<Timestamp> next_known_at;  ///< the earliest row that was not yet known then; nullopt: none
   int64_t run_id = 0;
-  Json detail;              ///< for the owner of the asset kind
+  Json detail;  ///< for the owner of the asset kind
 };
 
 struct ModelVersion {
   std::string model;
-  int64_t version = 0;      ///< 1, 2, ... ; given by AddModelVersion
-  std::string status;       ///< accepted, rejected
-  std::string reason;       ///< why it was trained
+  int64_t version = 0;  ///< 1, 2, ... ; given by AddModelVersion
+  std::string status;   ///< accepted, rejected
+  std::string reason;   ///< why it was trained
   Timestamp project_clock;
-  Timestamp created_at;     ///< operations clock; not part of the package
+  Timestamp created_at;  ///< operations clock; not part of the package
   int64_t run_id = 0;
   std::string package_sha256;
   std::string training_set_sha256;
-  Json metrics;             ///< name -> number, on the test window
-  Json detail;              ///< description, gates with results, input versions, pinned snapshots, archive
+  Json metrics;  ///< name -> number, on the test window
+  Json detail;   ///< description, gates with results, input versions, pinned snapshots, archive
 };
 
 /// A figure measured at a project time.
@@ -83,17 +83,19 @@ struct AliasChange {
   std::string reason;
 };
 
-/// What happened: runs, versions, aliases, measurements. One SQLite file in WAL mode; every write is a transaction, so a
-/// process killed at any moment leaves a whole catalog. Thread-safe; several processes may read and write.
+/// What happened: runs, versions, aliases, measurements. One SQLite file in WAL mode; every write is a
+/// transaction, so a process killed at any moment leaves a whole catalog. Thread-safe; several processes may
+/// read and write.
 class Catalog {
  public:
   /// Makes the file when missing. Code "catalog_newer" when a newer Tidemill wrote it.
   static Result<std::unique_ptr<Catalog>> Open(const std::filesystem::path& file, const Clock& clock);
   virtual ~Catalog() = default;
 
-  /// Starts a run under the one lease of the project; code "run_active" (with who and since when) when another run's
-  /// lease is alive. A run whose lease is dead is marked orphaned first. The lease is kept alive by this object's own
-  /// thread until FinishRun or destruction, and dies with the process (a lock on a file, plus a heartbeat).
+  /// Starts a run under the one lease of the project; code "run_active" (with who and since when) when
+  /// another run's lease is alive. A run whose lease is dead is marked orphaned first. The lease is kept
+  /// alive by this object's own thread until FinishRun or destruction, and dies with the process (a lock on a
+  /// file, plus a heartbeat).
   virtual Result<int64_t> BeginRun(std::string_view command, Timestamp project_clock) = 0;
   virtual Status FinishRun(int64_t run_id, std::string_view status, std::string_view error) = 0;
   virtual Status AddStep(const StepRecord& step) = 0;

@@ -82,8 +82,8 @@ TEST_F(CatalogTest, RefusesASecondRunAndSaysWhoRuns) {
     const auto second = one->BeginRun("run", {43});
     ASSERT_FALSE(second.ok());
     EXPECT_EQ(second.error().code, "run_active");
-    EXPECT_EQ(second.error().message, "run 1 ('run late_arrival') is active since 1970-01-01T00:00:01Z in process " +
-                                          std::to_string(getpid()));
+    EXPECT_EQ(second.error().message,
+              "run 1 ('run late_arrival') is active since 1970-01-01T00:00:01Z in process " + std::to_string(getpid()));
     EXPECT_FALSE(second.error().hint.empty());
   }
   ASSERT_TRUE(catalog->FinishRun(id.value(), "succeeded", "").ok());
@@ -203,9 +203,10 @@ TEST_F(CatalogTest, TwoCatalogsAddVersionsAtOnceWithoutLosingOne) {
 
 TEST_F(CatalogTest, KeepsMeasurementsInTheOrderOfTime) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  ASSERT_TRUE(catalog->AddMeasurements({{"late", 1, {20}, "drift.share", "", 0.5, 0.3, true, {{"n", 1}}},
-                                        {"late", 1, {10}, "performance.auc", "", nan, std::nullopt, false, {}},
-                                        {"churn", 1, {10}, "drift.share", "", 0.1, std::nullopt, false, {}}})
+  ASSERT_TRUE(catalog
+                  ->AddMeasurements({{"late", 1, {20}, "drift.share", "", 0.5, 0.3, true, {{"n", 1}}},
+                                     {"late", 1, {10}, "performance.auc", "", nan, std::nullopt, false, {}},
+                                     {"churn", 1, {10}, "drift.share", "", 0.1, std::nullopt, false, {}}})
                   .ok());
   const auto all = catalog->Measurements("late", "").value();
   ASSERT_EQ(all.size(), 2u);
@@ -247,7 +248,8 @@ TEST_F(CatalogTest, AFullDiskFailsTheWriteAndDamagesNothing) {
     const rlimit bound{200'000, 200'000};
     setrlimit(RLIMIT_FSIZE, &bound);
     for (int i = 0; i < 1000; ++i) {
-      const Status put = mine.value()->PutState({"b" + std::to_string(i), std::string(5000, 'f'), {}, "v", {1}, std::nullopt, 1, {}});
+      const Status put =
+          mine.value()->PutState({"b" + std::to_string(i), std::string(5000, 'f'), {}, "v", {1}, std::nullopt, 1, {}});
       if (!put.ok()) _exit(put.error().code == "disk_full" ? 0 : 3);
     }
     _exit(4);

@@ -25,9 +25,11 @@ Error SqliteError(sqlite3* connection, const std::filesystem::path& file) {
   const int code = sqlite3_errcode(connection);
   const std::string message = "'" + file.string() + "': " + sqlite3_errmsg(connection);
   if (IsDiskFull(sqlite3_extended_errcode(connection))) {
-    return Unavailable("disk_full", "can't write " + message, "free some space and run the same command again: nothing committed is damaged");
+    return Unavailable("disk_full", "can't write " + message,
+                       "free some space and run the same command again: nothing committed is damaged");
   }
-  if (code == SQLITE_BUSY || code == SQLITE_LOCKED) return Unavailable("locked", message, "another process is writing it; try again");
+  if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
+    return Unavailable("locked", message, "another process is writing it; try again");
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) {
     return UserError("catalog_damaged", message, "restore the file from a backup; it is not a whole SQLite file");
   }
@@ -36,9 +38,15 @@ Error SqliteError(sqlite3* connection, const std::filesystem::path& file) {
 
 void Bind(sqlite3_stmt* statement, int position, const SqliteValue& value) {
   switch (value.index()) {
-    case 0: sqlite3_bind_null(statement, position); break;
-    case 1: sqlite3_bind_int64(statement, position, std::get<int64_t>(value)); break;
-    case 2: sqlite3_bind_double(statement, position, std::get<double>(value)); break;
+    case 0:
+      sqlite3_bind_null(statement, position);
+      break;
+    case 1:
+      sqlite3_bind_int64(statement, position, std::get<int64_t>(value));
+      break;
+    case 2:
+      sqlite3_bind_double(statement, position, std::get<double>(value));
+      break;
     default: {
       const std::string& text = std::get<std::string>(value);
       sqlite3_bind_text64(statement, position, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
@@ -48,9 +56,12 @@ void Bind(sqlite3_stmt* statement, int position, const SqliteValue& value) {
 
 SqliteValue ColumnValue(sqlite3_stmt* statement, int column) {
   switch (sqlite3_column_type(statement, column)) {
-    case SQLITE_NULL: return {};
-    case SQLITE_INTEGER: return int64_t{sqlite3_column_int64(statement, column)};
-    case SQLITE_FLOAT: return sqlite3_column_double(statement, column);
+    case SQLITE_NULL:
+      return {};
+    case SQLITE_INTEGER:
+      return int64_t{sqlite3_column_int64(statement, column)};
+    case SQLITE_FLOAT:
+      return sqlite3_column_double(statement, column);
     default: {
       const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, column));
       return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement, column)));

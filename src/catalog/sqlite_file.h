@@ -27,12 +27,13 @@ struct SqliteSchema {
   std::string create;  ///< statements for an empty file
 };
 
-/// A small SQLite file of ours (never DuckLake's: two copies of SQLite in one process must not open the same file). In WAL
-/// mode with full synchronisation: what a finished transaction wrote survives kill -9 and power loss. Thread-safe: one
-/// statement or transaction at a time; several processes may share the file.
+/// A small SQLite file of ours (never DuckLake's: two copies of SQLite in one process must not open the same
+/// file). In WAL mode with full synchronisation: what a finished transaction wrote survives kill -9 and power
+/// loss. Thread-safe: one statement or transaction at a time; several processes may share the file.
 class SqliteFile {
  public:
-  /// Makes the file when missing. Code `newer_code` when its version is above the schema's: written by a newer Tidemill.
+  /// Makes the file when missing. Code `newer_code` when its version is above the schema's: written by a
+  /// newer Tidemill.
   static Result<std::unique_ptr<SqliteFile>> Open(const std::filesystem::path& file, const SqliteSchema& schema,
                                                   std::string_view newer_code);
   ~SqliteFile();

@@ -18,18 +18,14 @@ namespace {
 std::string NameInProject(const fs::path& csv, const fs::path& folder) {
   std::error_code code;
   const std::string inside =
-      fs::proximate(fs::weakly_canonical(csv, code), fs::weakly_canonical(folder, code), code)
-          .generic_string();
-  return code || inside.starts_with("..") || fs::path(inside).is_absolute()
-             ? "data/" + csv.filename().string()
-             : inside;
+      fs::proximate(fs::weakly_canonical(csv, code), fs::weakly_canonical(folder, code), code).generic_string();
+  return code || inside.starts_with("..") || fs::path(inside).is_absolute() ? "data/" + csv.filename().string() : inside;
 }
 
 Status CheckCsvName(const fs::path& csv) {
   std::error_code code;
   if (!fs::is_regular_file(csv, code))
-    return UserError("file_missing", "there is no file '" + csv.string() + "'",
-                     "look at the path after --from");
+    return UserError("file_missing", "there is no file '" + csv.string() + "'", "look at the path after --from");
   const std::string name = csv.filename().string();
   if (name.ends_with(".csv") || name.ends_with(".csv.gz") || name.ends_with(".tsv")) return Ok();
   return UserError("not_csv", "'" + name + "' is not a CSV by its name",
@@ -59,8 +55,7 @@ Status WriteFiles(const fs::path& folder, const NewProject& project) {
 
 /// Loads the files as a project elsewhere first, so that a folder is never left with half of one.
 Status TryLoading(const NewProject& project) {
-  TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder trial,
-                            TemporaryFolder::Make(fs::temp_directory_path(), "tidemill-init"));
+  TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder trial, TemporaryFolder::Make(fs::temp_directory_path(), "tidemill-init"));
   for (const auto& [name, text] : project.files) {
     if (name.starts_with("data/")) continue;
     TIDEMILL_RETURN_IF_ERROR(MakeFolders((trial.path() / name).parent_path()));
@@ -79,9 +74,7 @@ Status CopyCsv(const fs::path& csv, const fs::path& target) {
   if (code == std::errc::file_exists)
     return UserError("file_exists", "'" + target.string() + "' exists already",
                      "choose another folder: init never replaces files");
-  if (code)
-    return Unavailable("io_error",
-                       "can't copy '" + csv.string() + "' to '" + target.string() + "': " + code.message());
+  if (code) return Unavailable("io_error", "can't copy '" + csv.string() + "' to '" + target.string() + "': " + code.message());
   return Ok();
 }
 
@@ -103,8 +96,8 @@ Result<NewProject> InitProject(const InitOptions& options) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto database, Database::Open(DatabaseOptions()));
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, database->Connect());
   const std::string file = NameInProject(*options.from_csv, options.folder);
-  TIDEMILL_ASSIGN_OR_RETURN(NewProject project, MakeProjectFromCsv(*options.from_csv, file, options.predict,
-                                                                   options.now, *session));
+  TIDEMILL_ASSIGN_OR_RETURN(NewProject project,
+                            MakeProjectFromCsv(*options.from_csv, file, options.predict, options.now, *session));
   TIDEMILL_RETURN_IF_ERROR(RefuseExisting(options.folder, project));
   TIDEMILL_RETURN_IF_ERROR(TryLoading(project));
   TIDEMILL_RETURN_IF_ERROR(CopyCsv(*options.from_csv, options.folder / file));

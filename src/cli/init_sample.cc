@@ -177,8 +177,7 @@ Shop MakeShop(Timestamp end) {
     const bool often = dice.Roll(4) == 0;
     habits.push_back(often ? 400 + dice.Roll(400) : dice.Roll(150));
     const Timestamp joined = start - Duration{dice.Roll(700 * 1440) * kMinute};
-    shop.customers +=
-        fmt::format("{},{},{}\n", id, kCountries[dice.Roll(kCountries.size())], FormatSqlTimestamp(joined));
+    shop.customers += fmt::format("{},{},{}\n", id, kCountries[dice.Roll(kCountries.size())], FormatSqlTimestamp(joined));
   }
   Timestamp at = start;
   for (int id = 1; id <= kOrderCount; ++id) {
@@ -191,8 +190,8 @@ Shop MakeShop(Timestamp end) {
     const bool returned = dice.Roll(1000) < permille;
     const Timestamp decided = at + Duration{(returned ? 1440 + dice.Roll(10 * 1440) : 14 * 1440) * kMinute};
     const bool known = decided <= end;
-    shop.orders += fmt::format("{},{},{},{},{},{}.{:02},{},{}\n", id, customer + 1, FormatSqlTimestamp(at),
-                               category.name, dice.Roll(3) == 0 ? "web" : "app", cents / 100, cents % 100,
+    shop.orders += fmt::format("{},{},{},{},{},{}.{:02},{},{}\n", id, customer + 1, FormatSqlTimestamp(at), category.name,
+                               dice.Roll(3) == 0 ? "web" : "app", cents / 100, cents % 100,
                                !known     ? ""
                                : returned ? "true"
                                           : "false",

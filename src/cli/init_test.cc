@@ -49,9 +49,8 @@ std::string ChurnCsv() {
            (i % 3 == 0   ? "basic"
             : i % 3 == 1 ? "plus"
                          : "") +
-           ",town" + std::to_string(i % 40) + "," + std::to_string(10 + i % 7) + ".5," +
-           std::to_string(i % 5) + "," + (i % 10 == 0 ? "NA" : std::to_string(i % 11)) + ",x," +
-           (i % 4 == 0 ? "left" : "stays") + "\n";
+           ",town" + std::to_string(i % 40) + "," + std::to_string(10 + i % 7) + ".5," + std::to_string(i % 5) + "," +
+           (i % 10 == 0 ? "NA" : std::to_string(i % 11)) + ",x," + (i % 4 == 0 ? "left" : "stays") + "\n";
   }
   return csv;
 }
@@ -82,67 +81,53 @@ TEST_F(InitTest, ACsvWithoutTimesGetsARandomSplit) {
       Text("shop/sources/churn.yaml"),
       "# Where rows come from, and what they must look like. Rows that don't are put aside with the reason.\n"
       "from: {files: \"data/churn.csv\", null: [\"\", NA]}\n"
-      "# What is predicted stands beside what it is predicted from, so the file holds more than was known at "
-      "any one time.\n"
+      "# What is predicted stands beside what it is predicted from, so the file holds more than was known at any one time.\n"
       "history: true\ncontract:\n  columns:\n"
-      "    \"Customer ID\": {type: text, required: true}\n    plan: {type: text}\n    city: {type: text, "
-      "required: true}\n"
-      "    \"Monthly Fee\": {type: number, required: true}\n    group: {type: integer, required: true}\n    "
-      "calls: {type: "
+      "    \"Customer ID\": {type: text, required: true}\n    plan: {type: text}\n    city: {type: text, required: true}\n"
+      "    \"Monthly Fee\": {type: number, required: true}\n    group: {type: integer, required: true}\n    calls: {type: "
       "integer}\n"
       "    always: {type: text, required: true}\n    churned: {type: text, required: true}\n");
   const std::string sql = Text("shop/tables/churn_rows.sql");
-  EXPECT_NE(
-      sql.find(
-          "SELECT\n  \"Customer ID\" AS customer_id,\n  plan,\n  city,\n  \"Monthly Fee\" AS monthly_fee,\n  "
-          "\"group\" AS group_,\n"),
-      std::string::npos)
+  EXPECT_NE(sql.find("SELECT\n  \"Customer ID\" AS customer_id,\n  plan,\n  city,\n  \"Monthly Fee\" AS monthly_fee,\n  "
+                     "\"group\" AS group_,\n"),
+            std::string::npos)
       << sql;
   EXPECT_NE(sql.find("TIMESTAMP '2015-06-18 00:00:00' + to_seconds("), std::string::npos) << sql;
-  EXPECT_EQ(Text("shop/models/churned.yaml"),
-            "# The file doesn't tell when the truth came out: it counts as known at the time of the row. If "
-            "a column tells it, name it "
-            "under label_known_at.\n"
-            "training_set: {spine: churn_rows, label: \"churned = 'left'\", timestamp: predicted_at, "
-            "label_known_at: predicted_at}\n"
-            "# Take out what is only known after the outcome, or the model will look better than it is.\n"
-            "# Left out:\n#   customer_id: it has another value in nearly every row\n#   always: it has one "
-            "value only\n#   churned: "
-            "it is what is predicted\n"
-            "features:\n  - plan\n  - city\n  - monthly_fee\n  - group_\n  - calls\n"
-            "split: {train: 2555d, validate: 547d, test: 547d, refit: all}\n"
-            "prepare:\n  - one_hot: {columns: [plan], other_below: 10}\n  - ordinal: {columns: [city], "
-            "other_below: 10}\n"
-            "algorithm: {lightgbm: {objective: binary, learning_rate: 0.05, num_leaves: 15, rounds: 300, "
-            "early_stopping: 20}}\n"
-            "# 0.5 is guessing: raise it to what you need.\ngates:\n  - auc: {min: 0.5}\n");
+  EXPECT_EQ(
+      Text("shop/models/churned.yaml"),
+      "# The file doesn't tell when the truth came out: it counts as known at the time of the row. If a column tells it, name it "
+      "under label_known_at.\n"
+      "training_set: {spine: churn_rows, label: \"churned = 'left'\", timestamp: predicted_at, label_known_at: predicted_at}\n"
+      "# Take out what is only known after the outcome, or the model will look better than it is.\n"
+      "# Left out:\n#   customer_id: it has another value in nearly every row\n#   always: it has one value only\n#   churned: "
+      "it is what is predicted\n"
+      "features:\n  - plan\n  - city\n  - monthly_fee\n  - group_\n  - calls\n"
+      "split: {train: 2555d, validate: 547d, test: 547d, refit: all}\n"
+      "prepare:\n  - one_hot: {columns: [plan], other_below: 10}\n  - ordinal: {columns: [city], other_below: 10}\n"
+      "algorithm: {lightgbm: {objective: binary, learning_rate: 0.05, num_leaves: 15, rounds: 300, early_stopping: 20}}\n"
+      "# 0.5 is guessing: raise it to what you need.\ngates:\n  - auc: {min: 0.5}\n");
   EXPECT_TRUE(LoadProject(Path("shop")).ok());
 }
 
 TEST_F(InitTest, ACsvWithTimesIsSplitInTime) {
   std::string csv = "started;load;ok\n";
   for (int i = 0; i < 100; ++i)
-    csv += "2020-0" + std::to_string(1 + i / 28) + "-" + (i % 28 < 9 ? "0" : "") +
-           std::to_string(1 + i % 28) + " 10:30:00;" + std::to_string(i % 9) + ";" +
-           (i % 3 == 0 ? "0" : "1") + "\n";
+    csv += "2020-0" + std::to_string(1 + i / 28) + "-" + (i % 28 < 9 ? "0" : "") + std::to_string(1 + i % 28) + " 10:30:00;" +
+           std::to_string(i % 9) + ";" + (i % 3 == 0 ? "0" : "1") + "\n";
   Write("in/runs 2020.csv", csv);
   const auto made = Init("in", "in/runs 2020.csv", "OK");
   ASSERT_TRUE(made.ok()) << made.error().Format();
   EXPECT_EQ(FormatTimestamp(*made->now), "2020-04-16T10:30:01Z");
   EXPECT_FALSE(fs::exists(Path("in/data")));
-  EXPECT_NE(Text("in/sources/runs_2020.yaml")
-                .find("from: {files: \"runs 2020.csv\", null: [\"\"], delimiter: \";\"}"),
+  EXPECT_NE(Text("in/sources/runs_2020.yaml").find("from: {files: \"runs 2020.csv\", null: [\"\"], delimiter: \";\"}"),
             std::string::npos);
   const std::string model = Text("in/models/ok.yaml");
-  EXPECT_NE(model.find("training_set: {spine: runs_2020_rows, label: \"ok = 1\", timestamp: started, "
-                       "label_known_at: started}"),
+  EXPECT_NE(model.find("training_set: {spine: runs_2020_rows, label: \"ok = 1\", timestamp: started, label_known_at: started}"),
             std::string::npos)
       << model;
-  EXPECT_NE(
-      model.find(
-          "features:\n  - load\n  - {hour_of_day: hour(started)}\n  - {day_of_week: isodow(started)}\nsplit: "
-          "{train: 74d, validate: 16d, test: 16d, refit: all}\n"),
-      std::string::npos)
+  EXPECT_NE(model.find("features:\n  - load\n  - {hour_of_day: hour(started)}\n  - {day_of_week: isodow(started)}\nsplit: "
+                       "{train: 74d, validate: 16d, test: 16d, refit: all}\n"),
+            std::string::npos)
       << model;
   EXPECT_EQ(Text("in/tables/runs_2020_rows.yaml"), "timestamp: started\nknown_at: started\n");
 }
@@ -150,15 +135,14 @@ TEST_F(InitTest, ACsvWithTimesIsSplitInTime) {
 TEST_F(InitTest, AColumnWithTwoAnswersIsATruthValue) {
   std::string csv = "day,order,Größe,x,won\n";
   for (int i = 0; i < 60; ++i)
-    csv += (i == 7 ? std::string() : "2024-03-" + std::to_string(10 + i % 20)) + "," + std::to_string(i % 9) +
-           "," + std::to_string(i % 7) + "," + std::to_string(i) + "," + (i % 3 == 0 ? "no" : "yes") + "\n";
+    csv += (i == 7 ? std::string() : "2024-03-" + std::to_string(10 + i % 20)) + "," + std::to_string(i % 9) + "," +
+           std::to_string(i % 7) + "," + std::to_string(i) + "," + (i % 3 == 0 ? "no" : "yes") + "\n";
   Write("games.csv", csv);
   const auto made = Init("games", "games.csv", "won");
   ASSERT_TRUE(made.ok()) << made.error().Format();
   EXPECT_NE(Text("games/models/won.yaml").find("label: won,"), std::string::npos);
   EXPECT_EQ(Text("games/tables/games_rows.sql"),
-            "-- One row for each prediction.\nSELECT\n  CAST(day AS TIMESTAMP) AS day,\n  \"order\" AS "
-            "order_,\n  \"Größe\" AS "
+            "-- One row for each prediction.\nSELECT\n  CAST(day AS TIMESTAMP) AS day,\n  \"order\" AS order_,\n  \"Größe\" AS "
             "gr_e,\n  x,\n  won\n"
             "FROM games\nWHERE day IS NOT NULL\n");
   EXPECT_EQ(Text("games/models/won.yaml").find("hour("), std::string::npos) << "a date has no hours";
@@ -189,17 +173,13 @@ TEST_F(InitTest, BadInputsAreExplained) {
   };
   const Case kCases[] = {
       {"churn.csv", "chruned", "the file has no column 'chruned'",
-       "did you mean 'churned'? allowed: Customer ID, plan, city, Monthly Fee, group, calls, always, "
-       "churned"},
+       "did you mean 'churned'? allowed: Customer ID, plan, city, Monthly Fee, group, calls, always, churned"},
       {"churn.csv", "calls", "'calls' has 11 different values; a model here predicts which of two it will be",
-       "choose a column with two values; or make a project by hand, whose label is a condition, such as "
-       "amount > 100"},
+       "choose a column with two values; or make a project by hand, whose label is a condition, such as amount > 100"},
       {"churn.csv", "always", "'always' has one value only; a model here predicts which of two it will be",
-       "choose a column with two values; or make a project by hand, whose label is a condition, such as "
-       "amount > 100"},
+       "choose a column with two values; or make a project by hand, whose label is a condition, such as amount > 100"},
       {"one.csv", "b", "'b' has one value only; a model here predicts which of two it will be",
-       "choose a column with two values; or make a project by hand, whose label is a condition, such as "
-       "amount > 100"},
+       "choose a column with two values; or make a project by hand, whose label is a condition, such as amount > 100"},
       {"few.csv", "b", "'few.csv' has 2 rows; a model needs at least 50", "bring more rows"},
       {"churn.csv", "", "--from and --predict go together",
        "tidemill init --from FILE.csv --predict COLUMN; without both an example is made"},

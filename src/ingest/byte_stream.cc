@@ -14,7 +14,8 @@ namespace tidemill {
 namespace {
 
 Error FileError(std::string code, const std::string& shown, std::string_view problem, std::string hint) {
-  return UserErrorAt(std::move(code), "'" + shown + "' " + std::string(problem), Place{.file = shown, .excerpt = ""}, std::move(hint));
+  return UserErrorAt(std::move(code), "'" + shown + "' " + std::string(problem), Place{.file = shown, .excerpt = ""},
+                     std::move(hint));
 }
 
 Error Unreadable(const std::string& shown, int code) {
@@ -23,7 +24,8 @@ Error Unreadable(const std::string& shown, int code) {
 }
 
 Error Damaged(const std::string& shown, std::string_view problem) {
-  return FileError("file_damaged", shown, "can't be unpacked: " + std::string(problem), "it may have been cut off; fetch or write it again");
+  return FileError("file_damaged", shown, "can't be unpacked: " + std::string(problem),
+                   "it may have been cut off; fetch or write it again");
 }
 
 class PlainStream : public ByteStream {
@@ -105,7 +107,8 @@ Result<std::unique_ptr<ByteStream>> OpenZip(const std::filesystem::path& path, c
   const auto names = FilesInside(archive);
   if (names.size() != 1) {
     zip_discard(archive);
-    return FileError("zip_content", shown, "holds " + std::to_string(names.size()) + " files, expected one", "pack each file by itself");
+    return FileError("zip_content", shown, "holds " + std::to_string(names.size()) + " files, expected one",
+                     "pack each file by itself");
   }
   zip_file_t* file = zip_fopen(archive, names[0].c_str(), 0);
   if (file == nullptr) {

@@ -9,7 +9,8 @@
 
 namespace tidemill {
 
-/// The bytes of a file from its beginning, unpacked where its name says so (.gz, .zip). Memory is bounded, whatever the size.
+/// The bytes of a file from its beginning, unpacked where its name says so (.gz, .zip). Memory is bounded,
+/// whatever the size.
 class ByteStream {
  public:
   virtual ~ByteStream() = default;

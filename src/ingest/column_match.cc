@@ -14,7 +14,8 @@ constexpr size_t kListedNamesMax = 12;
 
 std::string NameList(const std::vector<std::string>& names) {
   std::string list;
-  for (size_t i = 0; i < std::min(names.size(), kListedNamesMax); ++i) list += (i > 0 ? ", " : "") + (names[i].empty() ? "''" : names[i]);
+  for (size_t i = 0; i < std::min(names.size(), kListedNamesMax); ++i)
+    list += (i > 0 ? ", " : "") + (names[i].empty() ? "''" : names[i]);
   return names.size() > kListedNamesMax ? fmt::format("{} ... ({})", list, names.size()) : list;
 }
 
@@ -32,7 +33,8 @@ Status CheckNames(const std::vector<std::string>& names, const Place& place) {
       return UserErrorAt("csv_header", fmt::format("the column name '{}' is reserved", name), place, "rename the column");
     }
     const auto [other, fresh] = seen.emplace(LowerCase(name), name);
-    if (!fresh) return UserErrorAt("csv_header", fmt::format("the columns '{}' and '{}' have the same name", other->second, name), place);
+    if (!fresh)
+      return UserErrorAt("csv_header", fmt::format("the columns '{}' and '{}' have the same name", other->second, name), place);
   }
   return Ok();
 }

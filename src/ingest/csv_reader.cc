@@ -123,7 +123,8 @@ Status CsvReader::FindRecord() {
   }
   if (parsed == Parsed::kMoreNeeded) {
     parsed = Fail(cells_.empty() || buffer_.find('\n', start_) != std::string::npos
-                      ? fmt::format("the quote opened in column {} is never closed (looked for {} bytes)", cells_.size() + 1, record_bytes_max_)
+                      ? fmt::format("the quote opened in column {} is never closed (looked for {} bytes)", cells_.size() + 1,
+                                    record_bytes_max_)
                       : fmt::format("a record longer than {} bytes", record_bytes_max_));
   }
   if (parsed == Parsed::kRecord && expected_cells_ > 0 && cells_.size() != expected_cells_) {
@@ -193,15 +194,18 @@ Error CsvReader::HeaderError(std::string code, std::string message, std::string 
 Result<std::vector<std::string>> CsvReader::ReadHeader() {
   TIDEMILL_RETURN_IF_ERROR(Fill());
   const std::string_view begin(buffer_);
-  if (begin.substr(0, 2) == "\xFF\xFE" || begin.substr(0, 2) == "\xFE\xFF" || begin.substr(0, 200).find('\0') != std::string_view::npos) {
-    return HeaderError("not_utf8", "the file is not UTF-8, it looks like UTF-16", "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW");
+  if (begin.substr(0, 2) == "\xFF\xFE" || begin.substr(0, 2) == "\xFE\xFF" ||
+      begin.substr(0, 200).find('\0') != std::string_view::npos) {
+    return HeaderError("not_utf8", "the file is not UTF-8, it looks like UTF-16",
+                       "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW");
   }
   if (begin.substr(0, 3) == kByteOrderMark) start_ = 3;
   CsvRecord header;
   TIDEMILL_ASSIGN_OR_RETURN(const bool found, Next(&header));
   if (!found) return HeaderError("file_empty", "'" + shown_ + "' is empty", "the first line must name the columns");
   if (const size_t invalid = FindInvalidUtf8(header.raw); invalid != std::string_view::npos) {
-    return HeaderError("not_utf8", fmt::format("the header is not UTF-8: byte 0x{:02X}", static_cast<unsigned char>(header.raw[invalid])),
+    return HeaderError("not_utf8",
+                       fmt::format("the header is not UTF-8: byte 0x{:02X}", static_cast<unsigned char>(header.raw[invalid])),
                        "convert the file: iconv -f ISO-8859-1 -t UTF-8 FILE > NEW");
   }
   if (!header.problem.empty()) return HeaderError("csv_header", "the header is broken: " + header.problem, "");

@@ -22,12 +22,13 @@ struct CsvRecord {
   std::string problem;                  ///< why it is not a record of this file; "" : it is
 };
 
-/// Splits a CSV into records: RFC 4180 with any one-byte delimiter, "\n" or "\r\n", quoted cells over several lines. A byte
-/// order mark and blank lines are skipped. Not thread-safe; memory is bounded by `record_bytes_max`.
+/// Splits a CSV into records: RFC 4180 with any one-byte delimiter, "\n" or "\r\n", quoted cells over several
+/// lines. A byte order mark and blank lines are skipped. Not thread-safe; memory is bounded by
+/// `record_bytes_max`.
 ///
-/// A record that can't be right (cells too few or too many, text behind a closing quote, a quote never closed, longer than
-/// the bound) is returned with its problem. When it spans several lines, only its first line counts as bad and reading goes on
-/// with the second: one stray quote never swallows the rest of a file.
+/// A record that can't be right (cells too few or too many, text behind a closing quote, a quote never
+/// closed, longer than the bound) is returned with its problem. When it spans several lines, only its first
+/// line counts as bad and reading goes on with the second: one stray quote never swallows the rest of a file.
 class CsvReader {
  public:
   static constexpr size_t kRecordBytesMax = 1 << 20;
@@ -67,10 +68,10 @@ class CsvReader {
   char delimiter_;
   size_t record_bytes_max_;
   std::string buffer_;
-  size_t start_ = 0;       ///< of the record in the buffer
-  size_t raw_end_ = 0;     ///< of the record without its line's end
-  size_t next_ = 0;        ///< where the next one starts
-  bool at_end_ = false;    ///< nothing to come behind the buffer
+  size_t start_ = 0;     ///< of the record in the buffer
+  size_t raw_end_ = 0;   ///< of the record without its line's end
+  size_t next_ = 0;      ///< where the next one starts
+  bool at_end_ = false;  ///< nothing to come behind the buffer
   bool in_long_line_ = false;
   int64_t line_ = 1;
   int64_t number_ = 0;

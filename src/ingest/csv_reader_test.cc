@@ -38,7 +38,8 @@ std::ostream& operator<<(std::ostream& out, const Read& read) {
   return out << "] raw '" << read.raw << "' " << read.problem;
 }
 
-std::vector<Read> ReadAll(const std::string& text, char delimiter = ',', size_t piece = 1 << 20, size_t record_bytes_max = 1 << 20) {
+std::vector<Read> ReadAll(const std::string& text, char delimiter = ',', size_t piece = 1 << 20,
+                          size_t record_bytes_max = 1 << 20) {
   CsvReader reader(std::make_unique<TextStream>(text, piece), "x.csv", delimiter, record_bytes_max);
   const auto header = reader.ReadHeader();
   EXPECT_TRUE(header.ok()) << header.error().Format();
@@ -48,13 +49,16 @@ std::vector<Read> ReadAll(const std::string& text, char delimiter = ',', size_t 
     const auto more = reader.Next(&record);
     EXPECT_TRUE(more.ok());
     if (!more.ok() || !more.value()) break;
-    all.push_back({record.number, record.line, {record.cells.begin(), record.cells.end()}, std::string(record.raw), record.problem});
+    all.push_back(
+        {record.number, record.line, {record.cells.begin(), record.cells.end()}, std::string(record.raw), record.problem});
   }
   return all;
 }
 
 TEST(CsvReaderTest, SplitsWhateverThePiecesAre) {
-  const std::string text = "\xEF\xBB\xBF" "a,b\r\n1,\"x,\"\"y\"\"\nz\"\r\n\r\n,\n2,\"\"\n\n\"3\",last";
+  const std::string text =
+      "\xEF\xBB\xBF"
+      "a,b\r\n1,\"x,\"\"y\"\"\nz\"\r\n\r\n,\n2,\"\"\n\n\"3\",last";
   const std::vector<Read> expected{{1, 2, {"1", "x,\"y\"\nz"}, "1,\"x,\"\"y\"\"\nz\"", ""},
                                    {2, 5, {"", ""}, ",", ""},
                                    {3, 6, {"2", ""}, "2,\"\"", ""},
@@ -126,14 +130,16 @@ TEST(CsvReaderTest, TextBehindAClosingQuoteIsBad) {
 TEST(CsvReaderTest, MemoryIsBoundedByTheLongestRecordAllowed) {
   const std::string long_line(5'000'000, 'x');
   for (const char* column : {"a", "a,b"}) {
-    const auto all = ReadAll(std::string(column) + "\n" + long_line + "\n" + (column[1] == 0 ? "1" : "1,2") + "\n", ',', 1 << 16, 1000);
+    const auto all =
+        ReadAll(std::string(column) + "\n" + long_line + "\n" + (column[1] == 0 ? "1" : "1,2") + "\n", ',', 1 << 16, 1000);
     ASSERT_EQ(all.size(), 2u);
     EXPECT_EQ(all[0].problem, "a record longer than 1000 bytes");
     EXPECT_LT(all[0].raw.size(), 600'000u);
     EXPECT_EQ(all[1].line, 3);
     EXPECT_EQ(all[1].problem, "");
   }
-  const auto quoted = ReadAll("a,b\n1,\"" + std::string(600'000, 'x') + "\n2,3\n" + std::string(900'000, '\n'), ',', 1 << 16, 1000);
+  const auto quoted =
+      ReadAll("a,b\n1,\"" + std::string(600'000, 'x') + "\n2,3\n" + std::string(900'000, '\n'), ',', 1 << 16, 1000);
   ASSERT_GE(quoted.size(), 2u);
   EXPECT_NE(quoted[0].problem, "");
   EXPECT_EQ(quoted[1].cells[1], "3");
@@ -149,7 +155,10 @@ TEST(CsvReaderTest, RefusesFilesThatAreNoCsv) {
   EXPECT_EQ(code(""), "file_empty");
   EXPECT_EQ(code("\n\n"), "file_empty");
   EXPECT_EQ(code("\xEF\xBB\xBF"), "file_empty");
-  EXPECT_EQ(code(std::string("\xFF\xFE" "a\0,\0", 6)), "not_utf8");
+  EXPECT_EQ(code(std::string("\xFF\xFE"
+                             "a\0,\0",
+                             6)),
+            "not_utf8");
   EXPECT_EQ(code(std::string("a\0,\0b\0", 6)), "not_utf8");
   EXPECT_EQ(code("caf\xE9,b\n1,2\n"), "not_utf8");
   EXPECT_EQ(code("a,\"b\n1,2\n"), "csv_header");

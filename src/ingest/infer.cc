@@ -18,13 +18,9 @@ namespace {
 constexpr size_t kDistinctMax = 12;
 constexpr int64_t kRowsPerDistinctValue = 10;
 constexpr std::array<std::string_view, 8> kCommonNulls = {"NA", "N/A", "NULL", "null", "NaN", "nan", "None", "-"};
-/// From the narrowest: every text that is a boolean word is tried as an integer first, so that 0 and 1 stay numbers.
+/// From the narrowest: every text that is a boolean word is tried as an integer first, so that 0 and 1 stay
+/// numbers.
 constexpr std::array<Type, 5> kCandidates = {Type::kInt64, Type::kDouble, Type::kDate, Type::kTimestamp, Type::kBool};
-
-std::string_view TrimBlanks(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  return begin == std::string_view::npos ? std::string_view() : text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
 
 /// What has been seen of one column.
 class ColumnGuess {
@@ -66,8 +62,10 @@ class ColumnGuess {
     int64_t nulls = nulls_;
     for (const std::string& text : common_nulls_) {
       const bool is_null = std::find(null_texts.begin(), null_texts.end(), text) != null_texts.end();
-      if (is_null) ++nulls;
-      else distinct.insert(text);
+      if (is_null)
+        ++nulls;
+      else
+        distinct.insert(text);
     }
     column.required = nulls == 0 && values_ > 0;
     if ((column.type == Type::kInt64 || column.type == Type::kDouble) && values_ > 0) {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "base/text_distance.h"
-#include "ingest/column_match.h"
 #include "base/utf8.h"
+#include "ingest/column_match.h"
 #include "ingest/csv_reader.h"
 #include "ingest/infer.h"
 #include "ingest/row_checker.h"
@@ -29,7 +29,8 @@ bool IsParquet(const std::string& path) { return fs::path(path).extension() == "
 
 Result<char> DelimiterOf(const SourceAsset& source) {
   if (source.delimiter.size() == 1 && source.delimiter != "\"" && source.delimiter != "\n") return source.delimiter[0];
-  return UserErrorAt("bad_delimiter", fmt::format("the delimiter of source '{}' is '{}', expected one character", source.name, source.delimiter),
+  return UserErrorAt("bad_delimiter",
+                     fmt::format("the delimiter of source '{}' is '{}', expected one character", source.name, source.delimiter),
                      source.place, "write it in quotes: delimiter: \";\" or \"\\t\"");
 }
 
@@ -70,7 +71,8 @@ Result<Contract> InferFromFile(const Project& project, const SourceAsset& source
   return ContractOf(fields);
 }
 
-/// The declared contract; without one the columns that the lake has, or else those that the first file suggests.
+/// The declared contract; without one the columns that the lake has, or else those that the first file
+/// suggests.
 Result<Contract> ResolveContract(const Project& project, const SourceAsset& source, Lake* lake) {
   Contract contract = source.contract;
   if (!contract.columns.empty()) return contract;
@@ -99,7 +101,13 @@ class FileReader {
  public:
   FileReader(const Project& project, const SourceAsset& source, const Contract& contract, Lake& lake, const RowChecker& checker,
              Staging& staging, const RowProgress& progress)
-      : project_(project), source_(source), contract_(contract), lake_(lake), checker_(checker), staging_(staging), progress_(progress) {}
+      : project_(project),
+        source_(source),
+        contract_(contract),
+        lake_(lake),
+        checker_(checker),
+        staging_(staging),
+        progress_(progress) {}
 
   /// Returns the number of records.
   Result<int64_t> Read(const SourceFile& file, int64_t number) {
@@ -133,8 +141,8 @@ class FileReader {
   Staging& staging_;
   const RowProgress& progress_;
   std::string path_;
-  std::vector<Violation> violations_;         // of the row at hand
-  std::vector<std::string_view> cells_;       // of the row at hand, in the order of the contract
+  std::vector<Violation> violations_;    // of the row at hand
+  std::vector<std::string_view> cells_;  // of the row at hand, in the order of the contract
   std::map<std::string, ViolationCount> counts_;
 };
 
@@ -152,8 +160,9 @@ Error FileReader::ContractError(const std::string& reason, int64_t line, std::st
     place.column = static_cast<int>(cell.data() - raw.data()) + 1;
     place.length = static_cast<int>(cell.size());
   }
-  return UserErrorAt("contract_violation", reason, place,
-                     fmt::format("mend the row, change the contract in {}, or set 'on_violation: quarantine' there", source_.place.file));
+  return UserErrorAt(
+      "contract_violation", reason, place,
+      fmt::format("mend the row, change the contract in {}, or set 'on_violation: quarantine' there", source_.place.file));
 }
 
 /// Decides about the row that was just appended to the batch, with its violations_.
@@ -246,7 +255,8 @@ std::vector<std::string> FileReader::Warnings() const {
       warnings.push_back(fmt::format("{} more kinds of violations", sorted.size() - kWarningsMax));
       break;
     }
-    warnings.push_back(fmt::format("{} ({} {}, first at {})", count.first_reason, count.count, count.count == 1 ? "row" : "rows", count.first_place));
+    warnings.push_back(fmt::format("{} ({} {}, first at {})", count.first_reason, count.count, count.count == 1 ? "row" : "rows",
+                                   count.first_place));
   }
   return warnings;
 }
@@ -258,7 +268,8 @@ struct StagedFile {
   int64_t first_seq = 0;
 };
 
-/// A content that comes again under another definition keeps its numbers; new ones are reserved for the others.
+/// A content that comes again under another definition keeps its numbers; new ones are reserved for the
+/// others.
 Status GiveNumbers(const SourceInspection& inspection, Lake& lake, std::vector<StagedFile>* files) {
   for (StagedFile& file : *files) {
     const auto known = std::find_if(inspection.stored.begin(), inspection.stored.end(), [&](const StoredFile& stored) {
@@ -277,34 +288,47 @@ Status GiveNumbers(const SourceInspection& inspection, Lake& lake, std::vector<S
 class CommitSql {
  public:
   CommitSql(const SourceAsset& source, const RowChecker& checker, const Staging& staging, Timestamp now, int64_t run_id)
-      : source_(source), checker_(checker), staging_(staging), now_("TIMESTAMP '" + FormatSqlTimestamp(now) + "'"), run_id_(run_id),
+      : source_(source),
+        checker_(checker),
+        staging_(staging),
+        now_("TIMESTAMP '" + FormatSqlTimestamp(now) + "'"),
+        run_id_(run_id),
         table_("lake.main." + QuoteIdentifier(source.name)) {}
 
   std::string Bookkeeping() const {
-    return "CREATE TABLE IF NOT EXISTS lake.tidemill.files(source VARCHAR, file VARCHAR, sha256 VARCHAR, first_seq BIGINT, records BIGINT, "
+    return "CREATE TABLE IF NOT EXISTS lake.tidemill.files(source VARCHAR, file VARCHAR, sha256 VARCHAR, "
+           "first_seq BIGINT, "
+           "records BIGINT, "
            "ingested_at TIMESTAMP, run_id BIGINT, definition VARCHAR, replaced BOOLEAN);"
-           "CREATE TABLE IF NOT EXISTS lake.tidemill.quarantine(source VARCHAR, file VARCHAR, record BIGINT, line BIGINT, reason VARCHAR, "
+           "CREATE TABLE IF NOT EXISTS lake.tidemill.quarantine(source VARCHAR, file VARCHAR, record BIGINT, "
+           "line BIGINT, reason "
+           "VARCHAR, "
            "raw VARCHAR, run_id BIGINT, \"at\" TIMESTAMP);";
   }
 
   std::string MakeTable(bool anew) const {
     std::string list;
-    for (const ContractColumn& column : checker_.columns()) list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
-    return fmt::format("CREATE {} {} ({}_seq BIGINT, _known_at TIMESTAMP);", anew ? "OR REPLACE TABLE" : "TABLE IF NOT EXISTS", table_, list);
+    for (const ContractColumn& column : checker_.columns())
+      list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
+    return fmt::format("CREATE {} {} ({}_seq BIGINT, _known_at TIMESTAMP);", anew ? "OR REPLACE TABLE" : "TABLE IF NOT EXISTS",
+                       table_, list);
   }
 
   std::string ForgetAll() const {
-    return fmt::format("DELETE FROM lake.tidemill.files WHERE source = {0}; DELETE FROM lake.tidemill.quarantine WHERE source = {0};",
-                       QuoteText(source_.name));
+    return fmt::format(
+        "DELETE FROM lake.tidemill.files WHERE source = {0}; DELETE FROM lake.tidemill.quarantine WHERE "
+        "source = {0};",
+        QuoteText(source_.name));
   }
 
   /// The rows of a content whose file holds something else now.
   std::string Replace(const StoredFile& file) const {
-    return fmt::format("DELETE FROM {0} WHERE _seq >= {1} AND _seq < {2};"
-                       "UPDATE lake.tidemill.files SET replaced = true WHERE source = {3} AND sha256 = {4};"
-                       "DELETE FROM lake.tidemill.quarantine WHERE source = {3} AND file = {5};",
-                       table_, file.first_seq, file.first_seq + file.records, QuoteText(source_.name), QuoteText(file.sha256),
-                       QuoteText(file.path));
+    return fmt::format(
+        "DELETE FROM {0} WHERE _seq >= {1} AND _seq < {2};"
+        "UPDATE lake.tidemill.files SET replaced = true WHERE source = {3} AND sha256 = {4};"
+        "DELETE FROM lake.tidemill.quarantine WHERE source = {3} AND file = {5};",
+        table_, file.first_seq, file.first_seq + file.records, QuoteText(source_.name), QuoteText(file.sha256),
+        QuoteText(file.path));
   }
 
   std::string InsertRows(const std::vector<StagedFile>& files) const {
@@ -313,8 +337,8 @@ class CommitSql {
     for (const StagedFile& file : files) first_seqs += (first_seqs.empty() ? "" : ", ") + std::to_string(file.first_seq);
     const std::string known_at =
         source_.known_at.empty() ? now_ : fmt::format("coalesce({}::TIMESTAMP, {})", QuoteIdentifier(source_.known_at), now_);
-    return fmt::format("INSERT INTO {} SELECT {}([{}]::BIGINT[])[_file + 1] + _record - 1, {} FROM {};", table_, columns, first_seqs, known_at,
-                       staging_.rows_table());
+    return fmt::format("INSERT INTO {} SELECT {}([{}]::BIGINT[])[_file + 1] + _record - 1, {} FROM {};", table_, columns,
+                       first_seqs, known_at, staging_.rows_table());
   }
 
   std::string InsertFiles(const std::vector<StagedFile>& files, const std::string& definition) const {
@@ -331,8 +355,10 @@ class CommitSql {
     if (staging_.refused() == 0) return "";
     std::string paths;
     for (const StagedFile& file : files) paths += (paths.empty() ? "" : ", ") + QuoteText(file.file.path);
-    return fmt::format("INSERT INTO lake.tidemill.quarantine SELECT {}, ([{}])[file + 1], record, line, reason, raw, {}, {} FROM {};",
-                       QuoteText(source_.name), paths, run_id_, now_, staging_.refused_table());
+    return fmt::format(
+        "INSERT INTO lake.tidemill.quarantine SELECT {}, ([{}])[file + 1], record, line, reason, raw, {}, {} "
+        "FROM {};",
+        QuoteText(source_.name), paths, run_id_, now_, staging_.refused_table());
   }
 
  private:
@@ -351,9 +377,10 @@ Status CheckAllPresent(const SourceAsset& source, const SourceInspection& inspec
   for (const StoredFile& file : inspection.replaced) present.insert(file.sha256);
   for (const StoredFile& file : inspection.stored) {
     if (present.contains(file.sha256)) continue;
-    return UserErrorAt("source_redefined",
-                       fmt::format("source '{}' was defined anew, but '{}' is no longer there to be read again", source.name, file.path),
-                       source.place, "put the file back, or give the source a new name");
+    return UserErrorAt(
+        "source_redefined",
+        fmt::format("source '{}' was defined anew, but '{}' is no longer there to be read again", source.name, file.path),
+        source.place, "put the file back, or give the source a new name");
   }
   return Ok();
 }
@@ -365,21 +392,24 @@ Status CheckKnownAt(const SourceAsset& source, const Contract& contract) {
     names.push_back(column.name);
     if (column.name != source.known_at) continue;
     if (column.type == Type::kTimestamp || column.type == Type::kDate) return Ok();
-    return UserErrorAt("bad_known_at", fmt::format("known_at: '{}' is of type {}, expected timestamp or date", column.name, TypeName(column.type)),
-                       source.place, "declare the column's type in the contract");
+    return UserErrorAt(
+        "bad_known_at",
+        fmt::format("known_at: '{}' is of type {}, expected timestamp or date", column.name, TypeName(column.type)), source.place,
+        "declare the column's type in the contract");
   }
-  return UserErrorAt("unknown_column", fmt::format("known_at: source '{}' has no column '{}'", source.name, source.known_at), source.place,
-                     SuggestionHint(source.known_at, names));
+  return UserErrorAt("unknown_column", fmt::format("known_at: source '{}' has no column '{}'", source.name, source.known_at),
+                     source.place, SuggestionHint(source.known_at, names));
 }
 
 /// How many of the new rows share their key with another one.
 Result<int64_t> CountDuplicates(const SourceAsset& source, Staging& staging) {
   std::string key;
   for (const std::string& column : source.key) key += (key.empty() ? "" : ", ") + QuoteIdentifier(column);
-  TIDEMILL_ASSIGN_OR_RETURN(const auto result,
-                            staging.session().Query(fmt::format("SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {} GROUP BY {} "
-                                                                "HAVING n > 1)",
-                                                                staging.rows_table(), key)));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const auto result,
+      staging.session().Query(fmt::format("SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT count(*) AS n FROM {} GROUP BY {} "
+                                          "HAVING n > 1)",
+                                          staging.rows_table(), key)));
   return result.columns.at(0).ints.at(0);
 }
 
@@ -422,9 +452,11 @@ Result<IngestReport> IngestSource(const Project& project, const SourceAsset& sou
     if (!inspection.redefined) statements += sql.Replace(file);
   }
   statements += sql.InsertRows(files) + sql.InsertFiles(files, inspection.definition) + sql.InsertQuarantine(files);
-  const std::string message = fmt::format("ingest {}: {} rows of {} {}", source.name, staging.rows(), files.size(), files.size() == 1 ? "file" : "files");
-  TIDEMILL_ASSIGN_OR_RETURN(report.snapshot, lake.Commit(message, {{"run", run_id}, {"source", source.name}, {"files", positions}},
-                                                         [&](Session& writer) { return writer.Execute(statements); }));
+  const std::string message =
+      fmt::format("ingest {}: {} rows of {} {}", source.name, staging.rows(), files.size(), files.size() == 1 ? "file" : "files");
+  TIDEMILL_ASSIGN_OR_RETURN(report.snapshot,
+                            lake.Commit(message, {{"run", run_id}, {"source", source.name}, {"files", positions}},
+                                        [&](Session& writer) { return writer.Execute(statements); }));
   report.files = static_cast<int64_t>(files.size());
   report.rows = staging.rows();
   report.quarantined = staging.refused();
@@ -445,10 +477,10 @@ Result<Contract> InferContract(const fs::path& file, std::vector<std::string>* n
 }
 
 Result<RowOrigin> FindOrigin(Session& session, int64_t seq) {
-  TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
-                            session.Query(fmt::format("SELECT source, file, {0} - first_seq + 1 FROM lake.tidemill.files "
-                                                      "WHERE first_seq <= {0} AND {0} < first_seq + records ORDER BY replaced LIMIT 1",
-                                                      seq)));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const auto rows, session.Query(fmt::format("SELECT source, file, {0} - first_seq + 1 FROM lake.tidemill.files "
+                                                 "WHERE first_seq <= {0} AND {0} < first_seq + records ORDER BY replaced LIMIT 1",
+                                                 seq)));
   if (rows.rows() == 0) return UserError("unknown_row", fmt::format("no file gave a row with the sequence number {}", seq));
   return RowOrigin{std::string(rows.columns[0].Text(0)), std::string(rows.columns[1].Text(0)), rows.columns[2].ints[0]};
 }

@@ -13,12 +13,13 @@ namespace tidemill {
 
 /// One file found for a source, identified by its content.
 struct SourceFile {
-  std::string path;    ///< as found, relative to the project ("data/flights.csv.zip")
+  std::string path;  ///< as found, relative to the project ("data/flights.csv.zip")
   std::string sha256;
   int64_t bytes = 0;
 };
 
-/// What a source's files look like now against what the lake holds: cheap (size and time first, content when they changed).
+/// What a source's files look like now against what the lake holds: cheap (size and time first, content when
+/// they changed).
 struct SourceStatus {
   std::vector<SourceFile> files;
   std::vector<SourceFile> fresh;  ///< not ingested yet
@@ -30,7 +31,7 @@ Result<SourceStatus> InspectSource(const Project& project, const SourceAsset& so
 
 struct IngestReport {
   int64_t files = 0;
-  int64_t rows = 0;         ///< stored
+  int64_t rows = 0;  ///< stored
   int64_t quarantined = 0;
   int64_t snapshot = 0;
   std::vector<std::string> warnings;
@@ -38,19 +39,22 @@ struct IngestReport {
 
 using RowProgress = std::function<void(int64_t rows)>;
 
-/// Stores the fresh files of a source in the lake table of its name, in one commit: either all of it or nothing. Each file's
-/// content is stored once, however often it comes. Rows that break the contract go to `tidemill.quarantine` (source, file,
-/// record, line, reason, raw) or stop everything, as the contract says. Record k of a file has `_seq` = first_seq + k - 1
-/// (quarantined records count), and `tidemill.files` tells (source, file, sha256, first_seq, records, ingested_at).
-/// `now` is the project clock: rows without a known_at column are known from then.
-/// Errors: a header that differs (readable difference), not UTF-8, an unclosed quote, no files ... with file and line.
+/// Stores the fresh files of a source in the lake table of its name, in one commit: either all of it or
+/// nothing. Each file's content is stored once, however often it comes. Rows that break the contract go to
+/// `tidemill.quarantine` (source, file, record, line, reason, raw) or stop everything, as the contract says.
+/// Record k of a file has `_seq` = first_seq + k - 1 (quarantined records count), and `tidemill.files` tells
+/// (source, file, sha256, first_seq, records, ingested_at). `now` is the project clock: rows without a
+/// known_at column are known from then. Errors: a header that differs (readable difference), not UTF-8, an
+/// unclosed quote, no files ... with file and line.
 Result<IngestReport> IngestSource(const Project& project, const SourceAsset& source, Lake& lake, Timestamp now, int64_t run_id,
                                   const RowProgress& progress);
 
-/// Columns and types of a source without storing anything: from its contract, else from the lake, else from its files.
+/// Columns and types of a source without storing anything: from its contract, else from the lake, else from
+/// its files.
 Result<std::vector<Field>> SourceFields(const Project& project, const SourceAsset& source, Lake* lake);
 
-/// Columns of a CSV with inferred types, nulls, ranges and small value sets: for `init` and contract suggestions.
+/// Columns of a CSV with inferred types, nulls, ranges and small value sets: for `init` and contract
+/// suggestions.
 Result<Contract> InferContract(const std::filesystem::path& file, std::vector<std::string>* null_texts);
 
 /// The file and record that a sequence number stands for.

@@ -68,7 +68,8 @@ class IngestTest : public ::testing::Test {
     EXPECT_TRUE(result.ok()) << result.error().Format();
     std::string text;
     for (size_t row = 0; result.ok() && row < result.value().rows(); ++row) {
-      for (const Column& column : result.value().columns) text += (&column == &result.value().columns[0] ? "" : "|") + FormatValue(column.At(row));
+      for (const Column& column : result.value().columns)
+        text += (&column == &result.value().columns[0] ? "" : "|") + FormatValue(column.At(row));
       text += "\n";
     }
     return text;
@@ -92,7 +93,8 @@ TEST_F(IngestTest, StoresRowsWithTheirNumbersAndTimes) {
   EXPECT_EQ(report.quarantined, 0);
   EXPECT_EQ(report.snapshot, lake->CurrentSnapshot().value());
   EXPECT_TRUE(report.warnings.empty());
-  EXPECT_EQ(Rows("SELECT * FROM flights ORDER BY _seq"), "EWR|5|2013-01-01|1|2013-09-24T05:20:00Z\nJFK||2013-01-02|2|2013-09-24T05:20:00Z\n");
+  EXPECT_EQ(Rows("SELECT * FROM flights ORDER BY _seq"),
+            "EWR|5|2013-01-01|1|2013-09-24T05:20:00Z\nJFK||2013-01-02|2|2013-09-24T05:20:00Z\n");
   EXPECT_EQ(Rows("SELECT source, file, first_seq, records, ingested_at, run_id FROM lake.tidemill.files"),
             "flights|data/a.csv|1|2|2013-09-24T05:20:00Z|7\n");
   EXPECT_EQ(lake->Snapshots().value().back().extra["files"][0]["path"], "data/a.csv");
@@ -119,14 +121,17 @@ TEST_F(IngestTest, BadRowsGoToQuarantineWithReasonPlaceAndRawText) {
   EXPECT_EQ(report.quarantined, 6);
   EXPECT_EQ(Rows("SELECT origin, delay, _seq FROM flights ORDER BY _seq"), "EWR|1|1\nJFK|7|8\n");
   EXPECT_EQ(Rows("SELECT record, line, reason, raw FROM lake.tidemill.quarantine ORDER BY record"),
-            "2|3|origin: 'XXX' is not one of EWR, JFK; delay: 'x12' is not an integer; day: '2013-02-30' is not a date: there is no such "
+            "2|3|origin: 'XXX' is not one of EWR, JFK; delay: 'x12' is not an integer; day: '2013-02-30' is "
+            "not a date: there is "
+            "no such "
             "day|XXX,x12,2013-02-30\n"
             "3|4|2 columns, expected 3|EWR,2\n"
             "4|5|delay: '3\n' is not an integer|\"JFK\",\"3\n\",2013-01-01\n"
             "5|7|the quote opened in column 3 is never closed|EWR,4,\"2013-01-01\n"
             "6|8|origin: 'JF\\xE9' is not UTF-8 text: byte 0xE9|JF\\xE9,5,2013-01-01\n"
             "7|9|origin: missing, but required|,6,2013-01-01\n");
-  EXPECT_EQ(Rows("SELECT DISTINCT source, file, run_id, \"at\" FROM lake.tidemill.quarantine"), "flights|data/a.csv|7|2013-09-24T05:20:00Z\n");
+  EXPECT_EQ(Rows("SELECT DISTINCT source, file, run_id, \"at\" FROM lake.tidemill.quarantine"),
+            "flights|data/a.csv|7|2013-09-24T05:20:00Z\n");
   ASSERT_FALSE(report.warnings.empty());
   EXPECT_EQ(FindOrigin(*session, 8).value().record, 8);
 }
@@ -138,8 +143,10 @@ TEST_F(IngestTest, FailStopsAtTheFirstViolationAndStoresNothing) {
   const Error error = Refused();
   EXPECT_EQ(error.code, "contract_violation");
   EXPECT_EQ(error.Format(),
-            "error: delay: 'x12' is not an integer\n --> data/b.csv:3:7\n3 | \"JFK\",x12,2013-01-01\n  |       ^^^\n"
-            "hint: mend the row, change the contract in sources/flights.yaml, or set 'on_violation: quarantine' there\n");
+            "error: delay: 'x12' is not an integer\n --> data/b.csv:3:7\n3 | \"JFK\",x12,2013-01-01\n  |     "
+            "  ^^^\n"
+            "hint: mend the row, change the contract in sources/flights.yaml, or set 'on_violation: "
+            "quarantine' there\n");
   EXPECT_FALSE(lake->HasTable("flights").value());
   Write("data/b.csv", "origin,delay,day\nEWR,1\n");
   EXPECT_EQ(Refused().message, "2 columns, expected 3");
@@ -240,9 +247,11 @@ TEST_F(IngestTest, AHeaderThatDiffersIsExplained) {
   Write("data/a.csv", "origin,dellay,extra\nEWR,1,2\n");
   const Error error = Refused();
   EXPECT_EQ(error.Format(),
-            "error: the columns differ from the contract: missing delay, day; unexpected dellay, extra\n --> data/a.csv:1\n"
+            "error: the columns differ from the contract: missing delay, day; unexpected dellay, extra\n --> "
+            "data/a.csv:1\n"
             "1 | origin,dellay,extra\n"
-            "hint: 'dellay' may be the new name of 'delay'; mend the file, or change the contract in sources/flights.yaml\n");
+            "hint: 'dellay' may be the new name of 'delay'; mend the file, or change the contract in "
+            "sources/flights.yaml\n");
   EXPECT_FALSE(lake->HasTable("flights").value());
   Write("data/a.csv", "origin,delay,day,extra\nEWR,1,2013-01-01,x\n");
   EXPECT_EQ(Refused().message, "the columns differ from the contract: unexpected extra");
@@ -308,12 +317,17 @@ TEST_F(IngestTest, ReadsParquet) {
   fs::create_directories(project.root / "data");
   source.files = {"data/*.parquet"};
   const std::string to = "' (FORMAT parquet)";
-  ASSERT_TRUE(session->Execute("COPY (SELECT DATE '2013-01-01' AS day, 'EWR' AS origin, 5::SMALLINT AS delay UNION ALL SELECT NULL, 'XXX', 6) TO '" +
-                               (project.root / "data/a.parquet").string() + to).ok());
+  ASSERT_TRUE(session
+                  ->Execute("COPY (SELECT DATE '2013-01-01' AS day, 'EWR' AS origin, 5::SMALLINT AS delay "
+                            "UNION ALL SELECT NULL, "
+                            "'XXX', 6) TO '" +
+                            (project.root / "data/a.parquet").string() + to)
+                  .ok());
   const IngestReport report = Ingest();
   EXPECT_EQ(report.rows, 1);
   EXPECT_EQ(Rows("SELECT origin, delay, day FROM flights"), "EWR|5|2013-01-01\n");
-  EXPECT_EQ(Rows("SELECT record, line, reason, raw FROM lake.tidemill.quarantine"), "2|0|origin: 'XXX' is not one of EWR, JFK|,XXX,6\n");
+  EXPECT_EQ(Rows("SELECT record, line, reason, raw FROM lake.tidemill.quarantine"),
+            "2|0|origin: 'XXX' is not one of EWR, JFK|,XXX,6\n");
   Write("data/b.parquet", "not parquet");
   const Error error = Refused();
   EXPECT_EQ(error.place->file, "data/b.parquet");
@@ -322,7 +336,8 @@ TEST_F(IngestTest, ReadsParquet) {
 TEST_F(IngestTest, WithoutAContractTheFirstFileDecides) {
   source.contract.columns.clear();
   Write("data/a.csv", "i,d,t,s,b\n1,1.5,2013-01-01T10:00:00Z,x,true\nNA,2,2013-01-01 11:00,,false\n");
-  const std::vector<Field> expected{{"i", Type::kInt64}, {"d", Type::kDouble}, {"t", Type::kTimestamp}, {"s", Type::kText}, {"b", Type::kBool}};
+  const std::vector<Field> expected{
+      {"i", Type::kInt64}, {"d", Type::kDouble}, {"t", Type::kTimestamp}, {"s", Type::kText}, {"b", Type::kBool}};
   EXPECT_EQ(SourceFields(project, source, nullptr).value(), expected);
   EXPECT_EQ(SourceFields(project, source, lake.get()).value(), expected);
   EXPECT_EQ(Ingest().rows, 2);
@@ -360,7 +375,8 @@ TEST_F(IngestTest, ManyRowsOfManyFilesKeepTheirOrder) {
   EXPECT_EQ(report.value().quarantined, 70);
   EXPECT_EQ(told, 69'930);
   EXPECT_EQ(Rows("SELECT count(*) FROM flights WHERE n = _seq"), "69930\n");
-  EXPECT_EQ(Rows("SELECT file, count(*), min(line), max(record) FROM lake.tidemill.quarantine GROUP BY file ORDER BY file"),
+  EXPECT_EQ(Rows("SELECT file, count(*), min(line), max(record) FROM lake.tidemill.quarantine GROUP BY file "
+                 "ORDER BY file"),
             "data/a.csv|50|1001|50000\ndata/b.csv|20|1001|20000\n");
   EXPECT_EQ(FindOrigin(*session, 50'001).value().file, "data/b.csv");
   EXPECT_EQ(Rows("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'memory'"), "0\n");
@@ -370,7 +386,8 @@ TEST_F(IngestTest, ManyRowsOfManyFilesKeepTheirOrder) {
 TEST_F(IngestTest, InfersAContract) {
   std::string text = "carrier,delay,share,day,tail\n";
   for (int i = 0; i < 100; ++i) {
-    text += std::string(i % 2 == 0 ? "AA" : "UA") + "," + (i == 7 ? "NA" : std::to_string(i)) + ",0.5,2013-01-01,N" + std::to_string(i) + "\n";
+    text += std::string(i % 2 == 0 ? "AA" : "UA") + "," + (i == 7 ? "NA" : std::to_string(i)) + ",0.5,2013-01-01,N" +
+            std::to_string(i) + "\n";
   }
   Write("data/a.csv", text);
   std::vector<std::string> null_texts;

@@ -18,12 +18,6 @@ namespace {
 constexpr size_t kShownCharactersMax = 40;
 constexpr size_t kListedValuesMax = 20;
 
-std::string_view TrimBlanks(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
-
 /// A value as it appears in a message: short, valid UTF-8.
 std::string Shown(std::string_view text) {
   if (text.size() <= kShownCharactersMax) return EscapeInvalidUtf8(text);
@@ -38,8 +32,10 @@ bool ParseInteger(std::string_view text, int64_t* value) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value);
   if (parsed.ec != std::errc() || parsed.ptr == text.data()) return false;
   std::string_view rest = text.substr(static_cast<size_t>(parsed.ptr - text.data()));
-  if (!rest.empty() && rest[0] == '.') rest.remove_prefix(1);  // "5." and "5.00" are 5
-  else if (!rest.empty()) return false;
+  if (!rest.empty() && rest[0] == '.')
+    rest.remove_prefix(1);  // "5." and "5.00" are 5
+  else if (!rest.empty())
+    return false;
   return rest.find_first_not_of('0') == std::string_view::npos;
 }
 
@@ -55,8 +51,8 @@ bool ParseNumber(std::string_view text, double* value) {
 bool ParseBoolean(std::string_view text, bool* value) {
   constexpr std::array<std::string_view, 10> kWords = {"true", "false", "t", "f", "yes", "no", "y", "n", "1", "0"};
   const auto same = [text](std::string_view word) {
-    return text.size() == word.size() &&
-           std::equal(text.begin(), text.end(), word.begin(), [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
+    return text.size() == word.size() && std::equal(text.begin(), text.end(), word.begin(),
+                                                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; });
   };
   for (size_t i = 0; i < kWords.size(); ++i) {
     if (!same(kWords[i])) continue;
@@ -80,12 +76,18 @@ bool LooksLikeADay(std::string_view text) {
 
 std::string_view TypePhrase(Type type) {
   switch (type) {
-    case Type::kBool: return "not true or false";
-    case Type::kInt64: return "not an integer";
-    case Type::kDouble: return "not a number";
-    case Type::kTimestamp: return "not a time";
-    case Type::kDate: return "not a date";
-    case Type::kText: return "not UTF-8 text";
+    case Type::kBool:
+      return "not true or false";
+    case Type::kInt64:
+      return "not an integer";
+    case Type::kDouble:
+      return "not a number";
+    case Type::kTimestamp:
+      return "not a time";
+    case Type::kDate:
+      return "not a date";
+    case Type::kText:
+      return "not UTF-8 text";
   }
   return "not valid";
 }
@@ -115,17 +117,36 @@ bool Outside(const ContractColumn& column, double number) {
 
 void AppendValue(const Value& value, Column* column) {
   switch (value.index()) {
-    case 0: column->AppendNull(); break;
-    case 1: column->AppendInt(std::get<bool>(value) ? 1 : 0); break;
-    case 2: column->AppendInt(std::get<int64_t>(value)); break;
-    case 3: column->AppendDouble(std::get<double>(value)); break;
-    case 4: column->AppendText(std::get<std::string>(value)); break;
-    case 5: column->AppendInt(std::get<Timestamp>(value).micros); break;
-    default: column->AppendInt(std::get<Date>(value).days);
+    case 0:
+      column->AppendNull();
+      break;
+    case 1:
+      column->AppendInt(std::get<bool>(value) ? 1 : 0);
+      break;
+    case 2:
+      column->AppendInt(std::get<int64_t>(value));
+      break;
+    case 3:
+      column->AppendDouble(std::get<double>(value));
+      break;
+    case 4:
+      column->AppendText(std::get<std::string>(value));
+      break;
+    case 5:
+      column->AppendInt(std::get<Timestamp>(value).micros);
+      break;
+    default:
+      column->AppendInt(std::get<Date>(value).days);
   }
 }
 
 }  // namespace
+
+std::string_view TrimBlanks(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
 
 Value ParseCell(std::string_view text, Type type) {
   if (type == Type::kText) return FindInvalidUtf8(text) == std::string_view::npos ? Value(std::string(text)) : Value();
@@ -134,9 +155,12 @@ Value ParseCell(std::string_view text, Type type) {
   int64_t integer = 0;
   double number = 0;
   switch (type) {
-    case Type::kBool: return ParseBoolean(text, &flag) ? Value(flag) : Value();
-    case Type::kInt64: return ParseInteger(text, &integer) ? Value(integer) : Value();
-    case Type::kDouble: return ParseNumber(text, &number) ? Value(number) : Value();
+    case Type::kBool:
+      return ParseBoolean(text, &flag) ? Value(flag) : Value();
+    case Type::kInt64:
+      return ParseInteger(text, &integer) ? Value(integer) : Value();
+    case Type::kDouble:
+      return ParseNumber(text, &number) ? Value(number) : Value();
     case Type::kTimestamp: {
       const auto time = ParseTimestamp(text);
       return time.ok() ? Value(time.value()) : Value();
@@ -151,8 +175,8 @@ Value ParseCell(std::string_view text, Type type) {
 struct RowChecker::Impl {
   std::vector<ContractColumn> columns;
   std::vector<std::string> null_texts;
-  std::vector<std::unique_ptr<re2::RE2>> patterns;   // per column, or null
-  std::vector<std::vector<std::string>> allowed;     // per column, sorted
+  std::vector<std::unique_ptr<re2::RE2>> patterns;  // per column, or null
+  std::vector<std::vector<std::string>> allowed;    // per column, sorted
 
   bool MeansNull(std::string_view text, Type type) const {
     if (type != Type::kText) text = TrimBlanks(text);
@@ -194,8 +218,10 @@ bool RowChecker::Impl::CheckText(size_t i, std::string_view text, Column* out, s
   if (column.length_min || column.length_max) {
     const int64_t length = CountCharacters(text);
     if (length < column.length_min.value_or(0) || length > column.length_max.value_or(std::numeric_limits<int64_t>::max())) {
-      Refuse(i, "wrong length", fmt::format("'{}' has {} {}, expected {}", Shown(text), length, length == 1 ? "character" : "characters",
-                                            LengthPhrase(column)), out, violations);
+      Refuse(i, "wrong length",
+             fmt::format("'{}' has {} {}, expected {}", Shown(text), length, length == 1 ? "character" : "characters",
+                         LengthPhrase(column)),
+             out, violations);
       return false;
     }
   }
@@ -217,8 +243,10 @@ bool RowChecker::Impl::CheckRest(size_t i, const Value& value, std::string_view 
     return false;
   }
   // Values are compared as text: as they were written, or in their one form ("5.0" is one of 5, 6).
-  if (!Allowed(i, column.type == Type::kText ? cell : TrimBlanks(cell)) && (column.type == Type::kText || !Allowed(i, FormatValue(value)))) {
-    Refuse(i, "not one of its values", fmt::format("'{}' is not one of {}", Shown(cell), ListPhrase(column.allowed)), out, violations);
+  if (!Allowed(i, column.type == Type::kText ? cell : TrimBlanks(cell)) &&
+      (column.type == Type::kText || !Allowed(i, FormatValue(value)))) {
+    Refuse(i, "not one of its values", fmt::format("'{}' is not one of {}", Shown(cell), ListPhrase(column.allowed)), out,
+           violations);
     return false;
   }
   return true;
@@ -249,8 +277,10 @@ Result<RowChecker> RowChecker::Make(std::vector<ContractColumn> columns, std::ve
     options.set_log_errors(false);
     impl->patterns.push_back(column.pattern.empty() ? nullptr : std::make_unique<re2::RE2>(column.pattern, options));
     if (impl->patterns.back() != nullptr && !impl->patterns.back()->ok()) {
-      return UserErrorAt("bad_pattern", fmt::format("the pattern of '{}' is not a regular expression: {}", column.name,
-                                                    impl->patterns.back()->error()), column.place, "the syntax is RE2's");
+      return UserErrorAt(
+          "bad_pattern",
+          fmt::format("the pattern of '{}' is not a regular expression: {}", column.name, impl->patterns.back()->error()),
+          column.place, "the syntax is RE2's");
     }
     impl->allowed.push_back(column.allowed);
     std::sort(impl->allowed.back().begin(), impl->allowed.back().end());
@@ -285,9 +315,12 @@ void RowChecker::AppendValues(const std::vector<Value>& values, Columns* batch, 
     }
     const bool same_type = value.index() == static_cast<size_t>(column.type) + 1;
     if (tidemill::IsNull(value)) {
-      if (column.required) impl_->Refuse(i, "missing, but required", "missing, but required", out, violations);
-      else out->AppendNull();
-    } else if (same_type && column.type != Type::kText && std::holds_alternative<double>(value) && !std::isfinite(std::get<double>(value))) {
+      if (column.required)
+        impl_->Refuse(i, "missing, but required", "missing, but required", out, violations);
+      else
+        out->AppendNull();
+    } else if (same_type && column.type != Type::kText && std::holds_alternative<double>(value) &&
+               !std::isfinite(std::get<double>(value))) {
       impl_->RefuseType(i, FormatValue(value), out, violations);
     } else if (same_type && column.type != Type::kText) {
       if (impl_->CheckRest(i, value, FormatValue(value), out, violations)) AppendValue(value, out);

@@ -21,9 +21,9 @@ struct Violation {
 
 /// Turns rows of text (or of typed values) into typed columns and finds what breaks the contract.
 ///
-/// Texts that mean null give null. Blanks around numbers, times and booleans do not count. An integer may be written "5.0"
-/// or "+5", never "5.5" or "5e3": nothing is rounded. "NaN" and "inf" are not numbers (name them in `null:` if they stand
-/// for nothing). Times without a zone are UTC. Not thread-safe.
+/// Texts that mean null give null. Blanks around numbers, times and booleans do not count. An integer may be
+/// written "5.0" or "+5", never "5.5" or "5e3": nothing is rounded. "NaN" and "inf" are not numbers (name
+/// them in `null:` if they stand for nothing). Times without a zone are UTC. Not thread-safe.
 class RowChecker {
  public:
   /// Code "bad_pattern" with the place of the column.
@@ -33,7 +33,8 @@ class RowChecker {
 
   /// Empty columns to append rows to.
   Columns MakeBatch() const;
-  /// Appends a row; `cells` are in the order of the contract. Bad values become null and are told in `violations`.
+  /// Appends a row; `cells` are in the order of the contract. Bad values become null and are told in
+  /// `violations`.
   void Append(const std::vector<std::string_view>& cells, Columns* batch, std::vector<Violation>* violations) const;
   /// The same for values that have types already (Parquet).
   void AppendValues(const std::vector<Value>& values, Columns* batch, std::vector<Violation>* violations) const;
@@ -49,7 +50,11 @@ class RowChecker {
 /// Takes the last rows away again, down to `rows`.
 void Truncate(size_t rows, Columns* batch);
 
-/// The value that a text stands for in a type, or monostate when it is none (see RowChecker for what is accepted).
+/// Without spaces and tabs at both ends.
+std::string_view TrimBlanks(std::string_view text);
+
+/// The value that a text stands for in a type, or monostate when it is none (see RowChecker for what is
+/// accepted).
 Value ParseCell(std::string_view text, Type type);
 
 }  // namespace tidemill

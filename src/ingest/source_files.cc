@@ -34,7 +34,8 @@ void ExpandGlob(const fs::path& root, const fs::path& folder, const std::vector<
   if (parts[part] == "**") {
     ExpandGlob(root, folder, parts, part + 1, found);
     for (const auto& entry : fs::directory_iterator(root / folder, code)) {
-      if (entry.is_directory(code) && !entry.is_symlink(code)) ExpandGlob(root, folder / entry.path().filename(), parts, part, found);
+      if (entry.is_directory(code) && !entry.is_symlink(code))
+        ExpandGlob(root, folder / entry.path().filename(), parts, part, found);
     }
     return;
   }
@@ -78,7 +79,8 @@ Json Traces(const struct stat& status) {
   return {status.st_size, Nanoseconds(status.st_mtim), Nanoseconds(status.st_ctim), status.st_ino};
 }
 
-/// SHA-256 of files by path, kept beside the lake so that unchanged files are not read again. Only a cache: losing it costs time.
+/// SHA-256 of files by path, kept beside the lake so that unchanged files are not read again. Only a cache:
+/// losing it costs time.
 class DigestCache {
  public:
   explicit DigestCache(fs::path file) : file_(std::move(file)) {
@@ -93,11 +95,13 @@ class DigestCache {
     if (stat(path.c_str(), &status) != 0) return UserError("file_missing", "can't read '" + shown + "'");
     const std::string key = fs::absolute(path).lexically_normal().string();
     const Json traces = Traces(status);
-    if (const auto entry = entries_.find(key); entry != entries_.end() && entry->is_object() && entry->value("traces", Json()) == traces) {
+    if (const auto entry = entries_.find(key);
+        entry != entries_.end() && entry->is_object() && entry->value("traces", Json()) == traces) {
       return SourceFile{shown, entry->value("sha256", ""), status.st_size};
     }
     TIDEMILL_ASSIGN_OR_RETURN(const std::string sha256, Sha256File(path));
-    const int64_t now = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const int64_t now =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
     if (now - Nanoseconds(status.st_ctim) > kSettledAfterNs) {
       entries_[key] = {{"traces", traces}, {"sha256", sha256}};
       changed_ = true;
@@ -123,8 +127,9 @@ std::string DefinitionDigest(const SourceAsset& source) {
   definition["extra_columns"] = source.contract.extra_columns == ExtraColumns::kIgnore;
   definition["on_violation"] = static_cast<int>(source.contract.on_violation);
   for (const ContractColumn& column : source.contract.columns) {
-    definition["columns"].push_back({column.name, TypeName(column.type), column.required, OptionalJson(column.min), OptionalJson(column.max),
-                                     OptionalJson(column.length_min), OptionalJson(column.length_max), column.allowed, column.pattern});
+    definition["columns"].push_back({column.name, TypeName(column.type), column.required, OptionalJson(column.min),
+                                     OptionalJson(column.max), OptionalJson(column.length_min), OptionalJson(column.length_max),
+                                     column.allowed, column.pattern});
   }
   return Sha256(definition.dump()).substr(0, 16);
 }
@@ -134,10 +139,10 @@ Result<std::vector<StoredFile>> ReadStored(const SourceAsset& source, Lake& lake
   TIDEMILL_ASSIGN_OR_RETURN(const bool any, lake.HasTable("tidemill.files"));
   if (!any) return stored;
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, lake.Connect());
-  TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
-                            session->Query(fmt::format("SELECT file, sha256, first_seq, records, definition FROM lake.tidemill.files "
-                                                       "WHERE source = {} AND NOT replaced ORDER BY first_seq, file",
-                                                       QuoteText(source.name))));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const auto rows, session->Query(fmt::format("SELECT file, sha256, first_seq, records, definition FROM lake.tidemill.files "
+                                                  "WHERE source = {} AND NOT replaced ORDER BY first_seq, file",
+                                                  QuoteText(source.name))));
   for (size_t row = 0; row < rows.rows(); ++row) {
     stored.push_back({std::string(rows.columns[0].Text(row)), std::string(rows.columns[1].Text(row)), rows.columns[2].ints[row],
                       rows.columns[3].ints[row], std::string(rows.columns[4].Text(row))});

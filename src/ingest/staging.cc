@@ -11,7 +11,6 @@ constexpr size_t kBatchRows = 61'440;  // a multiple of the engine's row groups 
 constexpr size_t kRefusedBatchRows = 2'048;
 constexpr size_t kRefusedBatchBytes = 8 << 20;
 
-
 Columns RefusedColumns() {
   Columns columns;
   for (const char* name : {"file", "record", "line"}) columns.columns.emplace_back(name, Type::kInt64);
@@ -21,7 +20,8 @@ Columns RefusedColumns() {
 
 std::string ColumnList(const Columns& columns) {
   std::string list;
-  for (const Column& column : columns.columns) list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
+  for (const Column& column : columns.columns)
+    list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
   return list;
 }
 

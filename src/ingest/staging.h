@@ -30,8 +30,8 @@ struct ViolationCount {
   std::string first_place;  ///< "data/flights.csv:12"
 };
 
-/// Collects checked rows of one or several files in tables of the engine's memory (which spills), so that the commit itself is
-/// short. The tables go away with this object. Not thread-safe.
+/// Collects checked rows of one or several files in tables of the engine's memory (which spills), so that the
+/// commit itself is short. The tables go away with this object. Not thread-safe.
 class Staging {
  public:
   static Result<Staging> Make(std::unique_ptr<Session> session, std::string_view name, const RowChecker& checker);

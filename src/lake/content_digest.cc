@@ -7,7 +7,8 @@ namespace {
 
 /// Sums of 64-bit hashes do not depend on the order of rows; 128 bits hold the sum of any number of them.
 std::string DigestOf(const std::string& hashed) {
-  return fmt::format("format('{{:016x}}', (coalesce(sum(hash({})::HUGEINT), 0) % 18446744073709551616::HUGEINT)::UBIGINT)", hashed);
+  return fmt::format("format('{{:016x}}', (coalesce(sum(hash({})::HUGEINT), 0) % 18446744073709551616::HUGEINT)::UBIGINT)",
+                     hashed);
 }
 
 std::string AllColumns(const std::vector<Field>& fields) {

@@ -27,7 +27,8 @@ Status SyncPath(const fs::path& path) {
   return code == 0 ? Ok() : Status(FolderError(path, code));
 }
 
-/// Only async-signal-safe calls: it runs between fork and _exit in a process that had threads. Returns an errno.
+/// Only async-signal-safe calls: it runs between fork and _exit in a process that had threads. Returns an
+/// errno.
 int CopyBytes(const char* from, const char* to, char* buffer, size_t size) {
   const int in = open(from, O_RDONLY);
   if (in < 0) return errno;

@@ -37,7 +37,8 @@ TableName ParseTableName(std::string_view name) {
   return {std::string(name.substr(0, dot)), std::string(name.substr(dot + 1))};
 }
 
-/// Every data and delete file in DuckLake's catalog: table, path (relative to data/ where DuckLake made it), rows.
+/// Every data and delete file in DuckLake's catalog: table, path (relative to data/ where DuckLake made it),
+/// rows.
 std::string DataFilesSql(std::string_view condition) {
   return fmt::format(
       R"sql(
@@ -66,9 +67,10 @@ bool IsConflict(const Error& error) {
 }
 
 Error LockedError(const fs::path& folder, int timeout_ms) {
-  return Unavailable("locked", fmt::format("the lake in '{}' is being written by another process for more than {} s", folder.string(),
-                                           timeout_ms / 1000),
-                     "try again when that command has finished");
+  return Unavailable(
+      "locked",
+      fmt::format("the lake in '{}' is being written by another process for more than {} s", folder.string(), timeout_ms / 1000),
+      "try again when that command has finished");
 }
 
 Error SnapshotMissing(int64_t snapshot) {
@@ -129,9 +131,9 @@ class DuckLake : public Lake {
   ArtifactStore artifacts_;
   std::unique_ptr<LakeSidecar> sidecar_;
   std::timed_mutex writing_;
-  std::mutex reading_;                // of reader_
-  std::unique_ptr<Session> reader_;   // for this class' own small queries
-  std::set<std::string> settled_;     // data files with a digest; only under the write lock
+  std::mutex reading_;               // of reader_
+  std::unique_ptr<Session> reader_;  // for this class' own small queries
+  std::set<std::string> settled_;    // data files with a digest; only under the write lock
   bool attached_ = false;
 };
 
@@ -143,14 +145,15 @@ DuckLake::~DuckLake() {
 
 Status DuckLake::AttachEngine() {
   TIDEMILL_ASSIGN_OR_RETURN(auto session, database_.Connect());
-  // OVERRIDE_DATA_PATH: the folder may have been copied or moved since it was made; paths in the catalog are relative.
-  // No inlining: rows would live in the catalog, outside of digests and of ducklake's file lists.
-  Status attached = session->Execute(fmt::format(
-      "ATTACH {} AS lake (DATA_PATH {}, OVERRIDE_DATA_PATH true, DATA_INLINING_ROW_LIMIT 0, META_BUSY_TIMEOUT 10000{})",
-      QuoteText("ducklake:sqlite:" + CatalogPath().string()), QuoteText(DataFolder().string() + "/"),
-      !options_.read_only ? ", META_JOURNAL_MODE 'WAL'"
-      : options_.snapshot ? fmt::format(", READ_ONLY, SNAPSHOT_VERSION {}", *options_.snapshot)
-                          : ", READ_ONLY"));
+  // OVERRIDE_DATA_PATH: the folder may have been copied or moved since it was made; paths in the catalog are
+  // relative. No inlining: rows would live in the catalog, outside of digests and of ducklake's file lists.
+  Status attached =
+      session->Execute(fmt::format("ATTACH {} AS lake (DATA_PATH {}, OVERRIDE_DATA_PATH true, DATA_INLINING_ROW_LIMIT 0, "
+                                   "META_BUSY_TIMEOUT 10000{})",
+                                   QuoteText("ducklake:sqlite:" + CatalogPath().string()), QuoteText(DataFolder().string() + "/"),
+                                   !options_.read_only ? ", META_JOURNAL_MODE 'WAL'"
+                                   : options_.snapshot ? fmt::format(", READ_ONLY, SNAPSHOT_VERSION {}", *options_.snapshot)
+                                                       : ", READ_ONLY"));
   if (!attached.ok() && options_.snapshot && attached.error().message.find("No snapshot found") != std::string::npos) {
     return SnapshotMissing(*options_.snapshot);
   }
@@ -169,7 +172,8 @@ Status DuckLake::CheckSnapshot(int64_t snapshot) {
 Status DuckLake::CheckNotAbandoned() {
   TIDEMILL_ASSIGN_OR_RETURN(const auto tables, Read(fmt::format("SELECT count(*) FROM {}.ducklake_table", kMetadata)));
   if (tables.columns.at(0).ints.at(0) == 0) return Ok();
-  return UserError("lake_damaged", fmt::format("'{}' is missing or was not copied", LakeSidecar::FileIn(options_.folder).string()),
+  return UserError("lake_damaged",
+                   fmt::format("'{}' is missing or was not copied", LakeSidecar::FileIn(options_.folder).string()),
                    "copy the whole folder of the lake, or restore it from a backup");
 }
 
@@ -181,7 +185,9 @@ Status DuckLake::MakeNew() {
   TIDEMILL_RETURN_IF_ERROR(CheckNotAbandoned());
   const auto made = TryCommit("new lake", Json::object(), [](Session& session) {
     return session.Execute(
-        "CREATE SCHEMA IF NOT EXISTS lake.training; CREATE SCHEMA IF NOT EXISTS lake.scores; CREATE SCHEMA IF NOT EXISTS lake.tidemill");
+        "CREATE SCHEMA IF NOT EXISTS lake.training; CREATE SCHEMA IF NOT EXISTS lake.scores; CREATE SCHEMA "
+        "IF NOT EXISTS "
+        "lake.tidemill");
   });
   if (!made.ok()) return made.error();
   return sidecar_->SetReady();
@@ -191,7 +197,8 @@ Status DuckLake::Attach() {
   std::error_code code;
   const bool exists = fs::exists(CatalogPath(), code);
   if (!exists && options_.read_only) {
-    return UserError("lake_missing", fmt::format("there is no lake in '{}'", options_.folder.string()), "run 'tidemill run' to make it");
+    return UserError("lake_missing", fmt::format("there is no lake in '{}'", options_.folder.string()),
+                     "run 'tidemill run' to make it");
   }
   TIDEMILL_RETURN_IF_ERROR(MakeFolders(DataFolder()));
   TIDEMILL_ASSIGN_OR_RETURN(sidecar_, LakeSidecar::Open(options_.folder));
@@ -247,7 +254,8 @@ Result<int64_t> DuckLake::TryCommit(std::string_view message, const Json& extra,
     done = session->Execute(fmt::format("CALL lake.set_commit_message('tidemill', {}, extra_info => {})", QuoteText(message),
                                         QuoteText(extra.dump(-1, ' ', false, Json::error_handler_t::replace))));
   }
-  // Before the commit, so that no committed file can be without a digest, or not on the disk yet, after a crash.
+  // Before the commit, so that no committed file can be without a digest, or not on the disk yet, after a
+  // crash.
   if (done.ok()) done = RecordNewFiles();
   if (done.ok()) done = session->Execute("COMMIT");
   if (!done.ok()) {
@@ -297,11 +305,11 @@ Result<std::vector<SnapshotInfo>> DuckLake::Snapshots() {
 
 Result<bool> DuckLake::HasTable(std::string_view table) {
   const TableName name = ParseTableName(table);
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const auto result,
-      Read(fmt::format("SELECT count(*) FROM {0}.ducklake_table t JOIN {0}.ducklake_schema s USING (schema_id) WHERE t.end_snapshot IS NULL "
-                       "AND s.end_snapshot IS NULL AND s.schema_name = {1} AND t.table_name = {2}",
-                       kMetadata, QuoteText(name.schema), QuoteText(name.table))));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto result,
+                            Read(fmt::format("SELECT count(*) FROM {0}.ducklake_table t JOIN {0}.ducklake_schema s USING "
+                                             "(schema_id) WHERE t.end_snapshot IS NULL "
+                                             "AND s.end_snapshot IS NULL AND s.schema_name = {1} AND t.table_name = {2}",
+                                             kMetadata, QuoteText(name.schema), QuoteText(name.table))));
   return result.columns.at(0).ints.at(0) > 0;
 }
 
@@ -316,7 +324,8 @@ Result<std::vector<DataFile>> DuckLake::ListDataFiles(std::string_view condition
   TIDEMILL_ASSIGN_OR_RETURN(const auto digests, sidecar_->Digests());
   std::vector<DataFile> files;
   for (size_t row = 0; row < result.rows(); ++row) {
-    DataFile file{std::string(result.columns[0].Text(row)), std::string(result.columns[1].Text(row)), result.columns[2].ints[row], ""};
+    DataFile file{std::string(result.columns[0].Text(row)), std::string(result.columns[1].Text(row)), result.columns[2].ints[row],
+                  ""};
     if (const auto found = digests.find(file.path); found != digests.end()) file.sha256 = found->second;
     files.push_back(std::move(file));
   }
@@ -325,7 +334,8 @@ Result<std::vector<DataFile>> DuckLake::ListDataFiles(std::string_view condition
 
 Result<std::vector<DataFile>> DuckLake::Files(std::string_view table, int64_t snapshot) {
   return ListDataFiles(fmt::format("name = {} AND {} AND {}", QuoteText(ParseTableName(table).Text()),
-                                   ValidAt("begin_snapshot", "end_snapshot", snapshot), ValidAt("table_begin", "table_end", snapshot)));
+                                   ValidAt("begin_snapshot", "end_snapshot", snapshot),
+                                   ValidAt("table_begin", "table_end", snapshot)));
 }
 
 Result<std::vector<DataFileProblem>> DuckLake::Compare(const std::vector<DataFile>& files) {
@@ -366,13 +376,13 @@ Status DuckLake::Pin(int64_t snapshot, std::string_view owner) {
 
 Result<int64_t> DuckLake::MergeFiles() {
   int64_t merged = 0;
-  TIDEMILL_ASSIGN_OR_RETURN([[maybe_unused]] const int64_t snapshot,
-                            TryCommit("compact", Json::object(), [&merged](Session& session) -> Status {
-                              TIDEMILL_ASSIGN_OR_RETURN(const auto tables, session.Query("CALL ducklake_merge_adjacent_files('lake')"));
-                              const Column* processed = tables.Find("files_processed");
-                              for (size_t row = 0; processed != nullptr && row < tables.rows(); ++row) merged += processed->ints[row];
-                              return Ok();
-                            }));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      [[maybe_unused]] const int64_t snapshot, TryCommit("compact", Json::object(), [&merged](Session& session) -> Status {
+        TIDEMILL_ASSIGN_OR_RETURN(const auto tables, session.Query("CALL ducklake_merge_adjacent_files('lake')"));
+        const Column* processed = tables.Find("files_processed");
+        for (size_t row = 0; processed != nullptr && row < tables.rows(); ++row) merged += processed->ints[row];
+        return Ok();
+      }));
   return merged;
 }
 
@@ -396,11 +406,12 @@ Result<int64_t> DuckLake::DeleteUnusedFiles(Duration keep, Timestamp now) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, Connect());
   // A query that runs now in another process may still need what was replaced a moment ago.
   const Duration grace = std::min(keep, kReaderGrace);
-  const std::string which = grace.micros <= 0 ? "cleanup_all => true"
-                                              : "older_than => TIMESTAMPTZ '" + FormatSqlTimestamp(now - grace) + "+00'";
+  const std::string which =
+      grace.micros <= 0 ? "cleanup_all => true" : "older_than => TIMESTAMPTZ '" + FormatSqlTimestamp(now - grace) + "+00'";
   TIDEMILL_ASSIGN_OR_RETURN(const auto old, session->Query(fmt::format("CALL ducklake_cleanup_old_files('lake', {})", which)));
   // What killed processes left. Nobody is writing: we hold the lock.
-  TIDEMILL_ASSIGN_OR_RETURN(const auto orphans, session->Query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)"));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto orphans,
+                            session->Query("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)"));
   return static_cast<int64_t>(old.rows() + orphans.rows());
 }
 
@@ -422,7 +433,8 @@ Result<Json> DuckLake::Compact(Duration keep, Timestamp now) {
   TIDEMILL_ASSIGN_OR_RETURN([[maybe_unused]] const auto lock, LockForWriting());
   TIDEMILL_ASSIGN_OR_RETURN(const auto problems, Verify({}, 0));
   if (!problems.empty()) {
-    return UserError("data_changed", fmt::format("data file '{}' of {} is {}", problems[0].path, problems[0].table, problems[0].problem),
+    return UserError("data_changed",
+                     fmt::format("data file '{}' of {} is {}", problems[0].path, problems[0].table, problems[0].problem),
                      "restore the file from a backup; 'tidemill lake verify' lists all of them");
   }
   TIDEMILL_ASSIGN_OR_RETURN(const int64_t merged, MergeFiles());

@@ -87,7 +87,8 @@ void ChangeOneByte(const fs::path& file, std::streamoff position) {
 TEST_F(LakeTest, CommitsAreSnapshotsWithTheirMessage) {
   auto open = OpenLake::At(folder);
   const int64_t first = open.Commit("CREATE TABLE t(i BIGINT); INSERT INTO t VALUES (1), (2)");
-  const auto second = open.lake->Commit("it's run 7", {{"run", 7}}, [](Session& session) { return session.Execute("DELETE FROM t WHERE i = 1"); });
+  const auto second = open.lake->Commit("it's run 7", {{"run", 7}},
+                                        [](Session& session) { return session.Execute("DELETE FROM t WHERE i = 1"); });
   ASSERT_TRUE(second.ok());
   EXPECT_GT(second.value(), first);
   EXPECT_EQ(open.lake->CurrentSnapshot().value(), second.value());
@@ -119,13 +120,17 @@ TEST_F(LakeTest, NothingIsLeftOfAFailedChange) {
   EXPECT_EQ(open.lake->CurrentSnapshot().value(), before);
   EXPECT_EQ(open.Number("SELECT count(*) FROM t"), 0);
   EXPECT_FALSE(open.lake->HasTable("u").value());
-  EXPECT_FALSE(open.lake->Commit("x", {}, [](Session& session) { return session.Execute("INSERT INTO nosuch VALUES (1)"); }).ok());
+  EXPECT_FALSE(
+      open.lake->Commit("x", {}, [](Session& session) { return session.Execute("INSERT INTO nosuch VALUES (1)"); }).ok());
   EXPECT_GT(open.Commit("INSERT INTO t VALUES (1)"), before);
 }
 
 TEST_F(LakeTest, KnowsTablesAndTheirSchemas) {
   auto open = OpenLake::At(folder);
-  open.Commit("CREATE TABLE t(i BIGINT, \"it's\" VARCHAR, ts TIMESTAMP); CREATE TABLE lake.training.m(d DOUBLE); CREATE TABLE gone(i INT)");
+  open.Commit(
+      "CREATE TABLE t(i BIGINT, \"it's\" VARCHAR, ts TIMESTAMP); CREATE TABLE lake.training.m(d DOUBLE); "
+      "CREATE TABLE gone(i "
+      "INT)");
   open.Commit("DROP TABLE gone");
   EXPECT_TRUE(open.lake->HasTable("t").value());
   EXPECT_TRUE(open.lake->HasTable("main.t").value());
@@ -187,13 +192,16 @@ TEST_F(LakeTest, AWriterWaitsForTheOtherAndThenSaysWhy) {
   auto one = OpenLake::At(folder);
   auto database = std::move(Database::Open({})).value();
   auto impatient = std::move(Lake::Open(*database, {.folder = folder, .lock_timeout_ms = 20})).value();
-  one.lake->Commit("slow", {}, [&](Session&) -> Status {
-    const auto second = impatient->Commit("x", {}, [](Session&) { return Ok(); });
-    EXPECT_FALSE(second.ok());
-    EXPECT_EQ(second.error().code, "locked");
-    EXPECT_FALSE(second.error().hint.empty());
-    return Ok();
-  }).ok();
+  one.lake
+      ->Commit("slow", {},
+               [&](Session&) -> Status {
+                 const auto second = impatient->Commit("x", {}, [](Session&) { return Ok(); });
+                 EXPECT_FALSE(second.ok());
+                 EXPECT_EQ(second.error().code, "locked");
+                 EXPECT_FALSE(second.error().hint.empty());
+                 return Ok();
+               })
+      .ok();
   EXPECT_TRUE(impatient->Commit("x", {}, [](Session&) { return Ok(); }).ok());
 }
 
@@ -227,7 +235,10 @@ TEST_F(LakeTest, OpensAsItWasAtASnapshot) {
 
 TEST_F(LakeTest, RefusesALakeOfANewerTidemill) {
   { auto open = OpenLake::At(folder); }
-  std::move(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 1, .create = ""}, "x")).value()->Run("PRAGMA user_version=2").ok();
+  std::move(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 1, .create = ""}, "x"))
+      .value()
+      ->Run("PRAGMA user_version=2")
+      .ok();
   auto database = std::move(Database::Open({})).value();
   const auto opened = Lake::Open(*database, {.folder = folder});
   ASSERT_FALSE(opened.ok());
@@ -283,12 +294,16 @@ TEST_F(LakeTest, VerifyFindsChangedAndMissingFiles) {
   EXPECT_EQ(open.lake->Verify({}, 0).value().at(0).problem, "missing");
 }
 
-// Many small appends, deletes and replacements; then the pinned snapshot must read the same after each kind of care.
+// Many small appends, deletes and replacements; then the pinned snapshot must read the same after each kind
+// of care.
 TEST_F(LakeTest, PinnedSnapshotsOutliveCompaction) {
   auto open = OpenLake::At(folder);
-  open.Commit("CREATE TABLE t(v DOUBLE, s VARCHAR, _seq BIGINT); CREATE TABLE gone AS SELECT range AS _seq FROM range(9)");
+  open.Commit(
+      "CREATE TABLE t(v DOUBLE, s VARCHAR, _seq BIGINT); CREATE TABLE gone AS SELECT range AS _seq FROM "
+      "range(9)");
   const auto append = [&open](int from) {
-    open.Commit("INSERT INTO t SELECT random(), 'x' || range, range FROM range(" + std::to_string(from) + ", " + std::to_string(from + 10) + ")");
+    open.Commit("INSERT INTO t SELECT random(), 'x' || range, range FROM range(" + std::to_string(from) + ", " +
+                std::to_string(from + 10) + ")");
   };
   for (int i = 0; i < 12; ++i) append(i * 10);
   open.Commit("DELETE FROM t WHERE _seq % 7 = 3");
@@ -404,11 +419,13 @@ TEST_F(LakeTest, DigestsFollowContentAndNothingElse) {
   const Json swapped = open.Digest("(VALUES (1, NULL, 1.5), (2, 'x', 2.5)) AS v(_seq, s, d)");
   EXPECT_NE(swapped["columns"]["s"], a["columns"]["s"]);
   EXPECT_EQ(swapped["columns"]["d"], a["columns"]["d"]);
-  EXPECT_NE(open.Digest("(VALUES (1, '', 1.5), (2, NULL, 2.5)) AS v(_seq, s, d)"), open.Digest("(VALUES (1, NULL, 1.5), (2, NULL, 2.5)) AS v(_seq, s, d)"));
+  EXPECT_NE(open.Digest("(VALUES (1, '', 1.5), (2, NULL, 2.5)) AS v(_seq, s, d)"),
+            open.Digest("(VALUES (1, NULL, 1.5), (2, NULL, 2.5)) AS v(_seq, s, d)"));
   const Json rows = open.Digest("(VALUES (1, 'x'), (2, 'y')) AS v(a, b)");
   EXPECT_EQ(open.Digest("(VALUES (2, 'y'), (1, 'x')) AS v(a, b)"), rows);
   EXPECT_NE(open.Digest("(VALUES (1, 'y'), (2, 'x')) AS v(a, b)")["row"], rows["row"]);
-  EXPECT_NE(open.Digest("(VALUES (1, 'x'), (2, 'y'), (2, 'y')) AS v(a, b)"), open.Digest("(VALUES (1, 'x'), (1, 'x'), (2, 'y')) AS v(a, b)"));
+  EXPECT_NE(open.Digest("(VALUES (1, 'x'), (2, 'y'), (2, 'y')) AS v(a, b)"),
+            open.Digest("(VALUES (1, 'x'), (1, 'x'), (2, 'y')) AS v(a, b)"));
   EXPECT_EQ(open.Digest("(SELECT 1 AS a WHERE false)")["rows"], 0);
   EXPECT_FALSE(ContentDigest(*open.session, "nosuch").ok());
 }
@@ -422,8 +439,10 @@ TEST_F(LakeTest, DigestsFollowContentAndNothingElse) {
     const auto seq = lake->ReserveSequence(100).value();
     const std::string rows = "SELECT range AS _seq FROM range(" + std::to_string(seq) + ", " + std::to_string(seq + 100) + ")";
     const auto done = lake->Commit("loop", {}, [&](Session& session) {
-      return session.Execute("CREATE TABLE IF NOT EXISTS a(_seq BIGINT); CREATE TABLE IF NOT EXISTS b(_seq BIGINT); INSERT INTO a " +
-                             rows + "; INSERT INTO b " + rows);
+      return session.Execute(
+          "CREATE TABLE IF NOT EXISTS a(_seq BIGINT); CREATE TABLE IF NOT EXISTS b(_seq BIGINT); INSERT INTO "
+          "a " +
+          rows + "; INSERT INTO b " + rows);
     });
     if (!done.ok()) _exit(3);
     (void)!write(started, "c", 1);
@@ -485,9 +504,8 @@ TEST_F(LakeTest, AFullDiskFailsTheCommitAndDamagesNothing) {
     const Json digest = open.Digest("t");
     const rlimit bound{1'000'000, 1'000'000};
     setrlimit(RLIMIT_FSIZE, &bound);
-    const auto failed = open.lake->Commit("x", {}, [](Session& session) {
-      return session.Execute("INSERT INTO t SELECT random() FROM range(1000000)");
-    });
+    const auto failed = open.lake->Commit(
+        "x", {}, [](Session& session) { return session.Execute("INSERT INTO t SELECT random() FROM range(1000000)"); });
     if (failed.ok()) _exit(2);
     if (failed.error().code != "disk_full" || failed.error().hint.empty()) {
       fprintf(stderr, "%s %s\n", failed.error().code.c_str(), failed.error().Format().c_str());

@@ -12,9 +12,10 @@
 
 namespace tidemill {
 
-/// What Tidemill knows of a lake beyond DuckLake's own catalog: the next sequence number, pinned snapshots and the digests of
-/// data files. A SQLite file of its own beside that catalog, because DuckLake's transactions must not meet other writers
-/// there. It travels with the folder. Its format number is the version of the whole lake. Thread-safe.
+/// What Tidemill knows of a lake beyond DuckLake's own catalog: the next sequence number, pinned snapshots
+/// and the digests of data files. A SQLite file of its own beside that catalog, because DuckLake's
+/// transactions must not meet other writers there. It travels with the folder. Its format number is the
+/// version of the whole lake. Thread-safe.
 class LakeSidecar {
  public:
   /// Code "lake_newer" when a newer Tidemill wrote it.
