@@ -278,7 +278,7 @@ std::string SelectItem(const CsvColumn& column) {
   return source == column.name ? source : source + " AS " + column.name;
 }
 
-std::string TableSql(const CsvTable& table, const CsvColumn& target, const TimeColumn& time, const std::string& source,
+std::string CleanTableSql(const CsvTable& table, const CsvColumn& target, const TimeColumn& time, const std::string& source,
                      Timestamp today) {
   std::vector<std::string> items;
   std::vector<std::string> hashed;
@@ -399,7 +399,7 @@ Result<NewProject> MakeProjectFromCsv(const std::filesystem::path& csv, const st
   project.files["tidemill.yaml"] = "project: " + source + "\n";
   project.files[".gitignore"] = ".tidemill/\n";
   project.files["sources/" + source + ".yaml"] = SourceYaml(table, file_in_project);
-  project.files["tables/" + spine + ".sql"] = TableSql(table, *target_column, time, source, today);
+  project.files["tables/" + spine + ".sql"] = CleanTableSql(table, *target_column, time, source, today);
   project.files["tables/" + spine + ".yaml"] = "timestamp: " + at + "\nknown_at: " + at + "\n";
   project.files["models/" + model + ".yaml"] = ModelYaml(inputs, target, spine, time, SplitYaml(first, last));
   project.notes.push_back(fmt::format("predicts whether {} is {}, from {} inputs", target_column->contract.name, target.positive,
