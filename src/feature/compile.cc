@@ -30,8 +30,9 @@ std::string FunctionName(const Json& tree) { return tree.value("function_name", 
 /// The kernel's aggregate for a function of DuckDB, or "".
 std::string CanonicalAggregate(const std::string& name) {
   static const std::map<std::string, std::string> kAliases = {
-      {"count_star", "count_rows"}, {"count_if", "count_rows"}, {"countif", "count_rows"}, {"mean", "avg"},       {"stddev", "stddev_samp"}, {"variance", "var_samp"},
-      {"any_value", "first"},       {"arbitrary", "first"},     {"argmin", "arg_min"},     {"min_by", "arg_min"}, {"argmax", "arg_max"},     {"max_by", "arg_max"}};
+      {"count_star", "count_rows"}, {"count_if", "count_rows"}, {"countif", "count_rows"}, {"mean", "avg"},
+      {"stddev", "stddev_samp"},    {"variance", "var_samp"},   {"any_value", "first"},    {"arbitrary", "first"},
+      {"argmin", "arg_min"},        {"min_by", "arg_min"},      {"argmax", "arg_max"},     {"max_by", "arg_max"}};
   if (const auto alias = kAliases.find(name); alias != kAliases.end()) return alias->second;
   const std::vector<std::string> names = AggregateNames();
   const bool internal = name == "count_rows" || name == "count_distinct";
@@ -40,10 +41,34 @@ std::string CanonicalAggregate(const std::string& name) {
 
 /// Aggregates of DuckDB that the kernel lacks: to tell them from misspelled functions.
 bool IsOtherAggregate(const std::string& name) {
-  static const std::vector<std::string> kNames = {"approx_count_distinct", "approx_quantile", "array_agg",    "bit_and",       "bit_or",   "bit_xor",  "corr",
-                                                  "covar_pop",             "covar_samp",      "entropy",      "favg",          "fsum",     "geomean",  "group_concat",
-                                                  "histogram",             "kurtosis",        "list",         "mad",           "mode",     "product",  "quantile",
-                                                  "quantile_disc",         "regr_slope",      "reservoir_quantile", "skewness", "string_agg", "sumkahan", "kahan_sum"};
+  static const std::vector<std::string> kNames = {"approx_count_distinct",
+                                                  "approx_quantile",
+                                                  "array_agg",
+                                                  "bit_and",
+                                                  "bit_or",
+                                                  "bit_xor",
+                                                  "corr",
+                                                  "covar_pop",
+                                                  "covar_samp",
+                                                  "entropy",
+                                                  "favg",
+                                                  "fsum",
+                                                  "geomean",
+                                                  "group_concat",
+                                                  "histogram",
+                                                  "kurtosis",
+                                                  "list",
+                                                  "mad",
+                                                  "mode",
+                                                  "product",
+                                                  "quantile",
+                                                  "quantile_disc",
+                                                  "regr_slope",
+                                                  "reservoir_quantile",
+                                                  "skewness",
+                                                  "string_agg",
+                                                  "sumkahan",
+                                                  "kahan_sum"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
@@ -54,9 +79,11 @@ class RowScope : public ExpressionScope {
       : fields_(fields), used_(used), what_(std::move(what)), text_(text) {}
 
   Result<TypedExpression> Column(const std::string& name, const Json& tree) override {
-    const auto field = std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return LowerCase(f.name) == LowerCase(name); });
+    const auto field =
+        std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return LowerCase(f.name) == LowerCase(name); });
     if (field == fields_.end()) {
-      return UserErrorAt("unknown_column", fmt::format("{} has no column '{}'", what_, name), text_.PlaceOf(tree), SuggestionHint(name, NamesOf(fields_)));
+      return UserErrorAt("unknown_column", fmt::format("{} has no column '{}'", what_, name), text_.PlaceOf(tree),
+                         SuggestionHint(name, NamesOf(fields_)));
     }
     const auto known = std::find(used_.begin(), used_.end(), *field);
     Expression column;
@@ -70,8 +97,8 @@ class RowScope : public ExpressionScope {
   std::optional<Result<TypedExpression>> Aggregate(const Json& tree) override {
     const std::string name = FunctionName(tree);
     if (CanonicalAggregate(name).empty() && !IsOtherAggregate(name)) return std::nullopt;
-    return UserErrorAt("unsupported_expression", fmt::format("'{}' is an aggregate: it can't be used on single rows", name), text_.PlaceOf(tree),
-                       "aggregates belong in a feature view, once and not inside each other");
+    return UserErrorAt("unsupported_expression", fmt::format("'{}' is an aggregate: it can't be used on single rows", name),
+                       text_.PlaceOf(tree), "aggregates belong in a feature view, once and not inside each other");
   }
 
  private:
@@ -86,7 +113,11 @@ class AggregateScope : public ExpressionScope {
  public:
   AggregateScope(Program& program, const std::vector<Field>& fields, const std::string& table, const ExpressionText& text,
                  std::optional<Duration> window)
-      : program_(program), fields_(fields), text_(text), window_(window), rows_(fields, program.columns, "table '" + table + "'", text) {}
+      : program_(program),
+        fields_(fields),
+        text_(text),
+        window_(window),
+        rows_(fields, program.columns, "table '" + table + "'", text) {}
 
   Result<TypedExpression> Column(const std::string& name, const Json& tree) override {
     std::vector<std::string> names;
@@ -97,12 +128,13 @@ class AggregateScope : public ExpressionScope {
     }
     const std::vector<std::string> columns = NamesOf(fields_);
     if (std::find(columns.begin(), columns.end(), name) != columns.end()) {
-      return UserErrorAt("column_outside_aggregate", fmt::format("column '{}' has many rows: an aggregate has to say which value is meant", name),
+      return UserErrorAt("column_outside_aggregate",
+                         fmt::format("column '{}' has many rows: an aggregate has to say which value is meant", name),
                          text_.PlaceOf(tree), fmt::format("for instance last({}) or avg({})", name, name));
     }
     names.insert(names.end(), columns.begin(), columns.end());
-    return UserErrorAt("unknown_column", fmt::format("there is no feature above and no column named '{}'", name), text_.PlaceOf(tree),
-                       SuggestionHint(name, names));
+    return UserErrorAt("unknown_column", fmt::format("there is no feature above and no column named '{}'", name),
+                       text_.PlaceOf(tree), SuggestionHint(name, names));
   }
 
   std::optional<Result<TypedExpression>> Aggregate(const Json& tree) override {
@@ -140,7 +172,8 @@ class AggregateScope : public ExpressionScope {
   Result<TypedExpression> Compile(const Json& tree, const std::string& written, const std::string& name) {
     ExpressionCompiler compiler(text_, rows_);
     if (!tree["order_bys"].value("orders", Json::array()).empty()) {
-      return compiler.ErrorAt(tree, "unsupported_expression", "the order of rows is that of their event time", "leave out ORDER BY");
+      return compiler.ErrorAt(tree, "unsupported_expression", "the order of rows is that of their event time",
+                              "leave out ORDER BY");
     }
     tidemill::Aggregate aggregate;
     aggregate.function = name;
@@ -162,8 +195,9 @@ class AggregateScope : public ExpressionScope {
   }
 
   /// What DuckDB writes as several functions is one aggregate here: count(DISTINCT x), count_if(x), any_value(x).
-  static Status Adapt(const Json& tree, const std::string& written, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate,
-                      std::vector<TypedExpression>& arguments, std::vector<Expression>& conditions) {
+  static Status Adapt(const Json& tree, const std::string& written, const ExpressionCompiler& compiler,
+                      tidemill::Aggregate& aggregate, std::vector<TypedExpression>& arguments,
+                      std::vector<Expression>& conditions) {
     if (tree.value("distinct", false)) {
       if (aggregate.function != "count") {
         return compiler.ErrorAt(tree, "unsupported_expression", fmt::format("DISTINCT is for count, not for '{}'", written));
@@ -185,9 +219,11 @@ class AggregateScope : public ExpressionScope {
     return Ok();
   }
 
-  static Status SetFilter(const Json& tree, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate, std::vector<Expression> conditions) {
+  static Status SetFilter(const Json& tree, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate,
+                          std::vector<Expression> conditions) {
     for (const Expression& condition : conditions) {
-      if (condition.type != Type::kBool) return compiler.ErrorAt(tree, "argument_types", "a filter has to be a condition, true or false");
+      if (condition.type != Type::kBool)
+        return compiler.ErrorAt(tree, "argument_types", "a filter has to be a condition, true or false");
     }
     if (conditions.size() == 1) aggregate.filter = std::move(conditions[0]);
     if (conditions.size() > 1) {
@@ -200,9 +236,10 @@ class AggregateScope : public ExpressionScope {
     return Ok();
   }
 
-  /// Brings the arguments to what the aggregate takes: integers to numbers where it wants numbers, conditions to 0 and 1 for sums.
-  static Status SetArguments(const Json& tree, const std::string& written, const ExpressionCompiler& compiler, tidemill::Aggregate& aggregate,
-                             std::vector<TypedExpression> arguments) {
+  /// Brings the arguments to what the aggregate takes: integers to numbers where it wants numbers, conditions to 0 and 1 for
+  /// sums.
+  static Status SetArguments(const Json& tree, const std::string& written, const ExpressionCompiler& compiler,
+                             tidemill::Aggregate& aggregate, std::vector<TypedExpression> arguments) {
     Expression parameter;
     const bool lag = aggregate.function == "lag";
     const bool has_parameter = lag || aggregate.function == "quantile_cont";
@@ -210,7 +247,8 @@ class AggregateScope : public ExpressionScope {
     if (has_parameter && arguments.size() == 2) {
       const Type type = lag ? Type::kInt64 : Type::kDouble;
       if (arguments[1].expression.kind != Expression::Kind::kConstant || !CoercesTo(arguments[1], type)) {
-        return compiler.ErrorAt(tree, "argument_types", fmt::format("the second argument of '{}' has to be a constant number", written));
+        return compiler.ErrorAt(tree, "argument_types",
+                                fmt::format("the second argument of '{}' has to be a constant number", written));
       }
       parameter = Coerced(std::move(arguments[1]), type);
       arguments.pop_back();
@@ -218,7 +256,8 @@ class AggregateScope : public ExpressionScope {
     std::vector<Type> types;
     for (const TypedExpression& argument : arguments) {
       if (argument.is_interval) {
-        return compiler.ErrorAt(tree, "argument_types", fmt::format("'{}' does not take a length of time", written), "epoch(...) gives its seconds");
+        return compiler.ErrorAt(tree, "argument_types", fmt::format("'{}' does not take a length of time", written),
+                                "epoch(...) gives its seconds");
       }
       types.push_back(argument.expression.type);
     }
@@ -253,7 +292,8 @@ class AggregateScope : public ExpressionScope {
   TypedExpression Add(tidemill::Aggregate aggregate) {
     const Json json = AggregateToJson(aggregate);
     auto& all = program_.aggregates;
-    const auto same = std::find_if(all.begin(), all.end(), [&](const tidemill::Aggregate& other) { return AggregateToJson(other) == json; });
+    const auto same =
+        std::find_if(all.begin(), all.end(), [&](const tidemill::Aggregate& other) { return AggregateToJson(other) == json; });
     Expression column;
     column.kind = Expression::Kind::kColumn;
     column.type = aggregate.type;
@@ -273,7 +313,9 @@ Status SetDefault(const FeatureDefinition& feature, Output& output) {
   const Type type = output.expression.type;
   const Datum value = ToDatum(feature.default_value, type);
   if (value.null && !IsNull(feature.default_value)) {
-    return UserErrorAt("default_type", fmt::format("the default of '{}' is not {}, which the feature is", feature.name, TypeName(type)), feature.place);
+    return UserErrorAt("default_type",
+                       fmt::format("the default of '{}' is not {}, which the feature is", feature.name, TypeName(type)),
+                       feature.place);
   }
   output.default_value = ToValue(value, type);
   return Ok();
@@ -284,15 +326,16 @@ Result<std::vector<Field>> KeyFields(const FeatureViewAsset& view, const std::ve
   for (const std::string& name : view.entity) {
     const auto field = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == name; });
     if (field == fields.end()) {
-      return UserErrorAt("unknown_column", fmt::format("table '{}' has no column '{}' to be an entity key", view.from, name), view.place,
-                         SuggestionHint(name, NamesOf(fields)));
+      return UserErrorAt("unknown_column", fmt::format("table '{}' has no column '{}' to be an entity key", view.from, name),
+                         view.place, SuggestionHint(name, NamesOf(fields)));
     }
     keys.push_back(*field);
   }
   return keys;
 }
 
-Status CompileFeature(const FeatureDefinition& feature, const std::string& table, const std::vector<Field>& fields, Session& session, Program& program) {
+Status CompileFeature(const FeatureDefinition& feature, const std::string& table, const std::vector<Field>& fields,
+                      Session& session, Program& program) {
   const ExpressionText text{feature.value, feature.place};
   TIDEMILL_ASSIGN_OR_RETURN(const Json tree, ParseExpression(session, feature.value, feature.place));
   std::vector<std::optional<Duration>> windows(feature.windows.begin(), feature.windows.end());
@@ -303,8 +346,11 @@ Status CompileFeature(const FeatureDefinition& feature, const std::string& table
     output.name = window ? feature.name + "_" + FormatDuration(*window) : feature.name;
     TIDEMILL_ASSIGN_OR_RETURN(output.expression, ExpressionCompiler(text, scope).CompileResult(tree));
     TIDEMILL_RETURN_IF_ERROR(SetDefault(feature, output));
-    const bool taken = std::any_of(program.outputs.begin(), program.outputs.end(), [&](const Output& other) { return other.name == output.name; });
-    if (taken) return UserErrorAt("duplicate_feature", fmt::format("two features would be named '{}'", output.name), feature.place, "rename one of them");
+    const bool taken = std::any_of(program.outputs.begin(), program.outputs.end(),
+                                   [&](const Output& other) { return other.name == output.name; });
+    if (taken)
+      return UserErrorAt("duplicate_feature", fmt::format("two features would be named '{}'", output.name), feature.place,
+                         "rename one of them");
     program.outputs.push_back(std::move(output));
   }
   return Ok();
@@ -320,10 +366,12 @@ Status Gather(std::vector<Error> errors) {
 
 }  // namespace
 
-Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields, Session& session) {
+Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields,
+                            Session& session) {
   if (table.timestamp.empty()) {
-    return UserErrorAt("no_timestamp", fmt::format("table '{}' does not say when its rows happened, so no feature can be made of it", table.name), view.place,
-                       fmt::format("add 'timestamp: COLUMN' to tables/{}.yaml", table.name));
+    return UserErrorAt("no_timestamp",
+                       fmt::format("table '{}' does not say when its rows happened, so no feature can be made of it", table.name),
+                       view.place, fmt::format("add 'timestamp: COLUMN' to tables/{}.yaml", table.name));
   }
   Program program;
   program.view = view.name;
@@ -345,7 +393,8 @@ Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& tabl
   return program;
 }
 
-Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields, Session& session) {
+Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields,
+                                      Session& session) {
   RowProgram program;
   std::vector<Error> errors;
   for (const NamedExpression& named : expressions) {

@@ -9,7 +9,8 @@ namespace tidemill {
 
 /// Compiles a feature view to the kernel's program. `table_fields` are the columns of its table. What the kernel lacks is
 /// refused here, with file, line, column and what there is instead; never computed differently in one of the places.
-Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields, Session& session);
+Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields,
+                            Session& session);
 
 /// An expression of a model ("hour(scheduled_at)", "carrier", "arr_delay >= 30") over the spine's columns.
 struct NamedExpression {
@@ -17,6 +18,7 @@ struct NamedExpression {
   std::string expression;
   Place place;
 };
-Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields, Session& session);
+Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields,
+                                      Session& session);
 
 }  // namespace tidemill

@@ -52,8 +52,9 @@ class CompileTest : public ::testing::Test {
     return CompileView(View(std::move(features)), table, kFields, *session_);
   }
 
-  const std::vector<Field> kFields = {{"i", Type::kInt64}, {"j", Type::kInt64},     {"d", Type::kDouble}, {"e", Type::kDouble}, {"b", Type::kBool},
-                                      {"s", Type::kText},  {"t", Type::kTimestamp}, {"u", Type::kTimestamp}, {"a", Type::kDate}};
+  const std::vector<Field> kFields = {{"i", Type::kInt64},     {"j", Type::kInt64},     {"d", Type::kDouble},
+                                      {"e", Type::kDouble},    {"b", Type::kBool},      {"s", Type::kText},
+                                      {"t", Type::kTimestamp}, {"u", Type::kTimestamp}, {"a", Type::kDate}};
   std::unique_ptr<Database> database_;
   std::unique_ptr<Session> session_;
 };
@@ -70,13 +71,14 @@ FeatureDefinition Feature(std::string name, std::string value, std::vector<Durat
 TEST_F(CompileTest, WindowsMultiplyOutputsAndEqualAggregatesAreShared) {
   const Duration hours{2 * 3600 * kMicrosPerSecond};
   const Duration day{kMicrosPerDay};
-  const auto program = Compile({Feature("mean", "avg(d)", {hours, day}),
-                                Feature("share", "count(*) FILTER (WHERE i >= 15) / count(*)", {day}, int64_t{0}),
-                                Feature("rows", "count(*)", {day}), Feature("ratio", "rows_1d / (mean_2h + 1)"), Feature("latest", "last(s)")});
+  const auto program = Compile(
+      {Feature("mean", "avg(d)", {hours, day}), Feature("share", "count(*) FILTER (WHERE i >= 15) / count(*)", {day}, int64_t{0}),
+       Feature("rows", "count(*)", {day}), Feature("ratio", "rows_1d / (mean_2h + 1)"), Feature("latest", "last(s)")});
   ASSERT_TRUE(program.ok()) << program.error().Format();
   std::vector<std::string> names;
   for (const Field& field : program->OutputFields()) names.push_back(field.name + ":" + std::string(TypeName(field.type)));
-  EXPECT_EQ(names, (std::vector<std::string>{"mean_2h:number", "mean_1d:number", "share_1d:number", "rows_1d:integer", "ratio:number", "latest:text"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"mean_2h:number", "mean_1d:number", "share_1d:number", "rows_1d:integer",
+                                             "ratio:number", "latest:text"}));
   EXPECT_EQ(program->aggregates.size(), 5U);
   EXPECT_EQ(program->outputs[2].default_value, Value(0.0));
   EXPECT_EQ(program->Reach(), std::nullopt);
@@ -141,12 +143,18 @@ class Writer {
   explicit Writer(uint64_t seed) : random_(seed) {}
   std::string Any(int depth) {
     switch (random_() % 6) {
-      case 0: return Integer(depth);
-      case 1: return Number(depth);
-      case 2: return Condition(depth);
-      case 3: return Words(depth);
-      case 4: return Time(depth);
-      default: return Day(depth);
+      case 0:
+        return Integer(depth);
+      case 1:
+        return Number(depth);
+      case 2:
+        return Condition(depth);
+      case 3:
+        return Words(depth);
+      case 4:
+        return Time(depth);
+      default:
+        return Day(depth);
     }
   }
 
@@ -157,93 +165,156 @@ class Writer {
     if (depth <= 0) return One({"i", "j", "i", "j", "0", "1", "7", "(-3)", "NULL::BIGINT", "12345678901"});
     const int n = depth - 1;
     switch (random_() % 14) {
-      case 0: return "(" + Integer(n) + One({" + ", " - ", " * ", " // ", " % "}) + Integer(n) + ")";
-      case 1: return "abs(" + Integer(n) + ")";
-      case 2: return One({"year", "month", "day", "hour", "minute", "second", "dayofweek", "isodow", "dayofyear", "week", "quarter"}) + "(" + One({Time(n), Day(n)}) + ")";
-      case 3: return "date_diff('" + One({"year", "quarter", "month", "week", "day", "hour", "minute", "second"}) + "', " + Time(n) + ", " + Time(n) + ")";
-      case 4: return "length(" + Words(n) + ")";
-      case 5: return "(CASE WHEN " + Condition(n) + " THEN " + Integer(n) + " ELSE " + Integer(n) + " END)";
-      case 6: return "coalesce(" + Integer(n) + ", " + Integer(n) + ")";
-      case 7: return "nullif(" + Integer(n) + ", " + One({Integer(n), Number(n)}) + ")";
-      case 8: return "CAST(" + One({Condition(n), Number(n), "i", "'12'"}) + " AS BIGINT)";
-      case 9: return One({"least", "greatest"}) + "(" + Integer(n) + ", " + Integer(n) + ", 3)";
-      case 10: return "strpos(" + Words(n) + ", " + Words(n) + ")";
-      case 11: return "round(" + Integer(n) + ", " + One({"0", "-1", "-2", "2"}) + ")";
-      case 12: return "date_part('" + One({"hour", "dow", "doy", "month"}) + "', " + Time(n) + ")";
-      default: return "(" + Day(n) + " - " + Day(n) + ")";
+      case 0:
+        return "(" + Integer(n) + One({" + ", " - ", " * ", " // ", " % "}) + Integer(n) + ")";
+      case 1:
+        return "abs(" + Integer(n) + ")";
+      case 2:
+        return One({"year", "month", "day", "hour", "minute", "second", "dayofweek", "isodow", "dayofyear", "week", "quarter"}) +
+               "(" + One({Time(n), Day(n)}) + ")";
+      case 3:
+        return "date_diff('" + One({"year", "quarter", "month", "week", "day", "hour", "minute", "second"}) + "', " + Time(n) +
+               ", " + Time(n) + ")";
+      case 4:
+        return "length(" + Words(n) + ")";
+      case 5:
+        return "(CASE WHEN " + Condition(n) + " THEN " + Integer(n) + " ELSE " + Integer(n) + " END)";
+      case 6:
+        return "coalesce(" + Integer(n) + ", " + Integer(n) + ")";
+      case 7:
+        return "nullif(" + Integer(n) + ", " + One({Integer(n), Number(n)}) + ")";
+      case 8:
+        return "CAST(" + One({Condition(n), Number(n), "i", "'12'"}) + " AS BIGINT)";
+      case 9:
+        return One({"least", "greatest"}) + "(" + Integer(n) + ", " + Integer(n) + ", 3)";
+      case 10:
+        return "strpos(" + Words(n) + ", " + Words(n) + ")";
+      case 11:
+        return "round(" + Integer(n) + ", " + One({"0", "-1", "-2", "2"}) + ")";
+      case 12:
+        return "date_part('" + One({"hour", "dow", "doy", "month"}) + "', " + Time(n) + ")";
+      default:
+        return "(" + Day(n) + " - " + Day(n) + ")";
     }
   }
   std::string Number(int depth) {
     if (depth <= 0) return One({"d", "e", "d", "e", "0.5e0", "(-2.5e0)", "1e10", "NULL::DOUBLE", "0e0", "'nan'::DOUBLE"});
     const int n = depth - 1;
     switch (random_() % 12) {
-      case 0: return "(" + Number(n) + One({" + ", " - ", " * ", " / ", " // ", " % "}) + One({Number(n), Integer(n)}) + ")";
-      case 1: return "(" + Integer(n) + " / " + Integer(n) + ")";
-      case 2: return One({"abs", "floor", "ceil", "round", "trunc"}) + "(" + Number(n) + ")";
-      case 3: return One({"ln", "log10", "log2", "exp", "sqrt"}) + "(abs(" + Number(n) + ") + 1)";
-      case 4: return "pow(" + Number(n) + ", " + One({"2", "0.5e0", "3"}) + ")";
-      case 5: return "round(" + Number(n) + ", " + One({"1", "2", "-1", "0"}) + ")";
-      case 6: return One({"least", "greatest", "coalesce"}) + "(" + Number(n) + ", " + One({Number(n), Integer(n)}) + ")";
-      case 7: return "(CASE " + Integer(n) + " WHEN 1 THEN " + Number(n) + " WHEN " + Integer(n) + " THEN " + Integer(n) + " END)";
-      case 8: return "CAST(" + One({Integer(n), Condition(n), "'1.5e3'"}) + " AS DOUBLE)";
-      case 9: return "epoch(" + One({Time(n), Day(n), Time(n) + " - " + Time(n)}) + ")";
-      case 10: return "nullif(" + Number(n) + ", " + Number(n) + ")";
-      default: return "(-" + Number(n) + ")";
+      case 0:
+        return "(" + Number(n) + One({" + ", " - ", " * ", " / ", " // ", " % "}) + One({Number(n), Integer(n)}) + ")";
+      case 1:
+        return "(" + Integer(n) + " / " + Integer(n) + ")";
+      case 2:
+        return One({"abs", "floor", "ceil", "round", "trunc"}) + "(" + Number(n) + ")";
+      case 3:
+        return One({"ln", "log10", "log2", "exp", "sqrt"}) + "(abs(" + Number(n) + ") + 1)";
+      case 4:
+        return "pow(" + Number(n) + ", " + One({"2", "0.5e0", "3"}) + ")";
+      case 5:
+        return "round(" + Number(n) + ", " + One({"1", "2", "-1", "0"}) + ")";
+      case 6:
+        return One({"least", "greatest", "coalesce"}) + "(" + Number(n) + ", " + One({Number(n), Integer(n)}) + ")";
+      case 7:
+        return "(CASE " + Integer(n) + " WHEN 1 THEN " + Number(n) + " WHEN " + Integer(n) + " THEN " + Integer(n) + " END)";
+      case 8:
+        return "CAST(" + One({Integer(n), Condition(n), "'1.5e3'"}) + " AS DOUBLE)";
+      case 9:
+        return "epoch(" + One({Time(n), Day(n), Time(n) + " - " + Time(n)}) + ")";
+      case 10:
+        return "nullif(" + Number(n) + ", " + Number(n) + ")";
+      default:
+        return "(-" + Number(n) + ")";
     }
   }
   std::string Condition(int depth) {
     if (depth <= 0) return One({"b", "b", "true", "false", "NULL::BOOLEAN"});
     const int n = depth - 1;
-    const std::string compare = One({" = ", " <> ", " < ", " <= ", " > ", " >= ", " IS DISTINCT FROM ", " IS NOT DISTINCT FROM "});
+    const std::string compare =
+        One({" = ", " <> ", " < ", " <= ", " > ", " >= ", " IS DISTINCT FROM ", " IS NOT DISTINCT FROM "});
     switch (random_() % 12) {
-      case 0: return "(" + Number(n) + compare + One({Number(n), Integer(n)}) + ")";
-      case 1: return "(" + Words(n) + compare + Words(n) + ")";
-      case 2: return "(" + Time(n) + compare + One({Time(n), Day(n)}) + ")";
-      case 3: return "(" + Condition(n) + One({" AND ", " OR "}) + Condition(n) + One({" AND ", " OR "}) + Condition(n) + ")";
-      case 4: return "(NOT " + Condition(n) + ")";
-      case 5: return "(" + Any(n) + One({" IS NULL", " IS NOT NULL"}) + ")";
-      case 6: return "(" + Integer(n) + One({" IN (", " NOT IN ("}) + Integer(n) + ", 1, " + Integer(n) + "))";
-      case 7: return "(" + Words(n) + One({" IN (", " NOT IN ("}) + "'ab', 'é', " + Words(n) + "))";
-      case 8: return "(" + Number(n) + One({" BETWEEN ", " NOT BETWEEN "}) + Number(n) + " AND " + Number(n) + ")";
-      case 9: return "(" + Words(n) + One({" LIKE ", " NOT LIKE ", " ILIKE "}) + One({"'a%'", "'%b'", "'_b%'", "'%a%b%'", "'é_'", "'%'", "''"}) + ")";
-      case 10: return One({"contains", "starts_with", "ends_with"}) + "(" + Words(n) + ", " + Words(n) + ")";
-      default: return "CAST(" + One({Integer(n), Number(n)}) + " AS BOOLEAN)";
+      case 0:
+        return "(" + Number(n) + compare + One({Number(n), Integer(n)}) + ")";
+      case 1:
+        return "(" + Words(n) + compare + Words(n) + ")";
+      case 2:
+        return "(" + Time(n) + compare + One({Time(n), Day(n)}) + ")";
+      case 3:
+        return "(" + Condition(n) + One({" AND ", " OR "}) + Condition(n) + One({" AND ", " OR "}) + Condition(n) + ")";
+      case 4:
+        return "(NOT " + Condition(n) + ")";
+      case 5:
+        return "(" + Any(n) + One({" IS NULL", " IS NOT NULL"}) + ")";
+      case 6:
+        return "(" + Integer(n) + One({" IN (", " NOT IN ("}) + Integer(n) + ", 1, " + Integer(n) + "))";
+      case 7:
+        return "(" + Words(n) + One({" IN (", " NOT IN ("}) + "'ab', 'é', " + Words(n) + "))";
+      case 8:
+        return "(" + Number(n) + One({" BETWEEN ", " NOT BETWEEN "}) + Number(n) + " AND " + Number(n) + ")";
+      case 9:
+        return "(" + Words(n) + One({" LIKE ", " NOT LIKE ", " ILIKE "}) +
+               One({"'a%'", "'%b'", "'_b%'", "'%a%b%'", "'é_'", "'%'", "''"}) + ")";
+      case 10:
+        return One({"contains", "starts_with", "ends_with"}) + "(" + Words(n) + ", " + Words(n) + ")";
+      default:
+        return "CAST(" + One({Integer(n), Number(n)}) + " AS BOOLEAN)";
     }
   }
   std::string Words(int depth) {
     if (depth <= 0) return One({"s", "s", "'ab'", "'é b'", "''", "' a '", "NULL::VARCHAR"});
     const int n = depth - 1;
     switch (random_() % 10) {
-      case 0: return "(" + Words(n) + " || " + One({Words(n), Integer(n)}) + ")";
-      case 1: return One({"trim", "ltrim", "rtrim"}) + "(" + Words(n) + ")";
-      case 2: return "substr(" + Words(n) + ", " + One({"1", "2", "-1", "-2", "0", "-9", "9"}) + ")";
-      case 3: return "substr(" + Words(n) + ", " + One({"1", "2", "-1", "-2", "0", "-9"}) + ", " + One({"0", "1", "2", "-1", "-2", "100"}) + ")";
-      case 4: return "concat(" + Words(n) + ", " + Any(n) + ", 'x')";
-      case 5: return "CAST(" + One({Integer(n), Number(n), Condition(n), Time(n), Day(n)}) + " AS VARCHAR)";
-      case 6: return "replace(" + Words(n) + ", 'a', " + Words(n) + ")";
-      case 7: return One({"left", "right"}) + "(" + Words(n) + ", " + One({"0", "1", "2", "-1", "-5", "10"}) + ")";
-      case 8: return "(CASE WHEN " + Condition(n) + " THEN " + Words(n) + " END)";
-      default: return One({"least", "greatest", "coalesce"}) + "(" + Words(n) + ", " + Words(n) + ")";
+      case 0:
+        return "(" + Words(n) + " || " + One({Words(n), Integer(n)}) + ")";
+      case 1:
+        return One({"trim", "ltrim", "rtrim"}) + "(" + Words(n) + ")";
+      case 2:
+        return "substr(" + Words(n) + ", " + One({"1", "2", "-1", "-2", "0", "-9", "9"}) + ")";
+      case 3:
+        return "substr(" + Words(n) + ", " + One({"1", "2", "-1", "-2", "0", "-9"}) + ", " +
+               One({"0", "1", "2", "-1", "-2", "100"}) + ")";
+      case 4:
+        return "concat(" + Words(n) + ", " + Any(n) + ", 'x')";
+      case 5:
+        return "CAST(" + One({Integer(n), Number(n), Condition(n), Time(n), Day(n)}) + " AS VARCHAR)";
+      case 6:
+        return "replace(" + Words(n) + ", 'a', " + Words(n) + ")";
+      case 7:
+        return One({"left", "right"}) + "(" + Words(n) + ", " + One({"0", "1", "2", "-1", "-5", "10"}) + ")";
+      case 8:
+        return "(CASE WHEN " + Condition(n) + " THEN " + Words(n) + " END)";
+      default:
+        return One({"least", "greatest", "coalesce"}) + "(" + Words(n) + ", " + Words(n) + ")";
     }
   }
   std::string Time(int depth) {
     if (depth <= 0) return One({"t", "u", "t", "u", "TIMESTAMP '2013-03-10 12:34:56.789'", "NULL::TIMESTAMP"});
     const int n = depth - 1;
     switch (random_() % 5) {
-      case 0: return "date_trunc('" + One({"year", "quarter", "month", "week", "day", "hour", "minute", "second"}) + "', " + One({Time(n), Day(n)}) + ")";
-      case 1: return "(" + Time(n) + One({" + ", " - "}) + "to_" + One({"days", "hours", "minutes", "seconds"}) + "((" + Integer(0) + " % 1000)::INTEGER))";
-      case 2: return "CAST(" + One({Day(n), Time(n)}) + " AS TIMESTAMP)";
-      case 3: return "(" + Time(n) + One({" + INTERVAL 90 MINUTE", " - INTERVAL 3 DAY"}) + ")";
-      default: return One({"least", "greatest", "coalesce"}) + "(" + Time(n) + ", " + Time(n) + ")";
+      case 0:
+        return "date_trunc('" + One({"year", "quarter", "month", "week", "day", "hour", "minute", "second"}) + "', " +
+               One({Time(n), Day(n)}) + ")";
+      case 1:
+        return "(" + Time(n) + One({" + ", " - "}) + "to_" + One({"days", "hours", "minutes", "seconds"}) + "((" + Integer(0) +
+               " % 1000)::INTEGER))";
+      case 2:
+        return "CAST(" + One({Day(n), Time(n)}) + " AS TIMESTAMP)";
+      case 3:
+        return "(" + Time(n) + One({" + INTERVAL 90 MINUTE", " - INTERVAL 3 DAY"}) + ")";
+      default:
+        return One({"least", "greatest", "coalesce"}) + "(" + Time(n) + ", " + Time(n) + ")";
     }
   }
   std::string Day(int depth) {
     if (depth <= 0) return One({"a", "a", "DATE '2012-02-29'", "NULL::DATE"});
     const int n = depth - 1;
     switch (random_() % 3) {
-      case 0: return "CAST(" + Time(n) + " AS DATE)";
-      case 1: return "(" + Day(n) + One({" + ", " - "}) + One({"1", "400", "7"}) + ")";
-      default: return "coalesce(" + Day(n) + ", " + Day(n) + ")";
+      case 0:
+        return "CAST(" + Time(n) + " AS DATE)";
+      case 1:
+        return "(" + Day(n) + One({" + ", " - "}) + One({"1", "400", "7"}) + ")";
+      default:
+        return "coalesce(" + Day(n) + ", " + Day(n) + ")";
     }
   }
 
@@ -254,20 +325,35 @@ Columns RowsOfEverything(const std::vector<Field>& fields) {
   std::mt19937_64 random(99);
   Columns rows;
   for (const Field& field : fields) rows.columns.emplace_back(field.name, field.type);
-  const std::vector<Value> integers = {int64_t{0}, int64_t{1}, int64_t{-1}, int64_t{15}, int64_t{-25}, int64_t{5}, int64_t{123456}};
-  const std::vector<Value> numbers = {0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-7, 123456.789, 1e15, 1e16, 3.0, std::numeric_limits<double>::infinity(), std::nan("")};
-  const std::vector<Value> texts = {std::string(), std::string("a"), std::string("ab"), std::string("aXb"), std::string("é_"), std::string(" b a "), std::string("日本語")};
+  const std::vector<Value> integers = {int64_t{0},   int64_t{1}, int64_t{-1},    int64_t{15},
+                                       int64_t{-25}, int64_t{5}, int64_t{123456}};
+  const std::vector<Value> numbers = {
+      0.0, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-7, 123456.789, 1e15, 1e16, 3.0, std::numeric_limits<double>::infinity(), std::nan("")};
+  const std::vector<Value> texts = {std::string(),     std::string("a"),     std::string("ab"),    std::string("aXb"),
+                                    std::string("é_"), std::string(" b a "), std::string("日本語")};
   for (int row = 0; row < 60; ++row) {
     for (Column& column : rows.columns) {
       Value value;
       if (random() % 7 != 0) {
         switch (column.type) {
-          case Type::kInt64: value = integers[random() % integers.size()]; break;
-          case Type::kDouble: value = numbers[random() % numbers.size()]; break;
-          case Type::kBool: value = random() % 2 == 0; break;
-          case Type::kText: value = texts[random() % texts.size()]; break;
-          case Type::kTimestamp: value = Timestamp{static_cast<int64_t>(random() % 3'000'000'000) * 1'000'007 - 1'000'000'000'000'000}; break;
-          case Type::kDate: value = Date{static_cast<int32_t>(random() % 30000) - 8000}; break;
+          case Type::kInt64:
+            value = integers[random() % integers.size()];
+            break;
+          case Type::kDouble:
+            value = numbers[random() % numbers.size()];
+            break;
+          case Type::kBool:
+            value = random() % 2 == 0;
+            break;
+          case Type::kText:
+            value = texts[random() % texts.size()];
+            break;
+          case Type::kTimestamp:
+            value = Timestamp{static_cast<int64_t>(random() % 3'000'000'000) * 1'000'007 - 1'000'000'000'000'000};
+            break;
+          case Type::kDate:
+            value = Date{static_cast<int32_t>(random() % 30000) - 8000};
+            break;
         }
       }
       EXPECT_TRUE(column.Append(value).ok());

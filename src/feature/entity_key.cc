@@ -12,12 +12,18 @@ enum class Tag : char { kNull = 1, kBool, kInteger, kNumber, kText, kTimestamp, 
 
 Tag TagOf(Type type) {
   switch (type) {
-    case Type::kBool: return Tag::kBool;
-    case Type::kInt64: return Tag::kInteger;
-    case Type::kDouble: return Tag::kNumber;
-    case Type::kText: return Tag::kText;
-    case Type::kTimestamp: return Tag::kTimestamp;
-    case Type::kDate: return Tag::kDate;
+    case Type::kBool:
+      return Tag::kBool;
+    case Type::kInt64:
+      return Tag::kInteger;
+    case Type::kDouble:
+      return Tag::kNumber;
+    case Type::kText:
+      return Tag::kText;
+    case Type::kTimestamp:
+      return Tag::kTimestamp;
+    case Type::kDate:
+      return Tag::kDate;
   }
   return Tag::kNull;
 }
@@ -36,12 +42,18 @@ uint64_t OrderedBits(double number) {
 
 Type TypeOf(const Value& value) {
   switch (value.index()) {
-    case 1: return Type::kBool;
-    case 3: return Type::kDouble;
-    case 4: return Type::kText;
-    case 5: return Type::kTimestamp;
-    case 6: return Type::kDate;
-    default: return Type::kInt64;
+    case 1:
+      return Type::kBool;
+    case 3:
+      return Type::kDouble;
+    case 4:
+      return Type::kText;
+    case 5:
+      return Type::kTimestamp;
+    case 6:
+      return Type::kDate;
+    default:
+      return Type::kInt64;
   }
 }
 

@@ -19,7 +19,8 @@ constexpr size_t kPrefixBytes = std::string_view("SELECT ").size();
 std::optional<size_t> OffsetIn(const Json& tree) {
   if (tree.is_object()) {
     const auto location = tree.find("query_location");
-    if (location != tree.end() && location->is_number_unsigned() && location->get<uint64_t>() < (uint64_t{1} << 32)) return location->get<size_t>();
+    if (location != tree.end() && location->is_number_unsigned() && location->get<uint64_t>() < (uint64_t{1} << 32))
+      return location->get<size_t>();
   }
   if (!tree.is_structured()) return std::nullopt;
   for (const Json& child : tree) {
@@ -55,13 +56,37 @@ Expression CallOf(std::string function, Type type, std::vector<Expression> argum
 }
 
 const std::map<std::string, std::string, std::less<>>& Aliases() {
-  static const std::map<std::string, std::string, std::less<>> kAliases = {
-      {"power", "pow"},         {"**", "pow"},         {"^", "pow"},           {"ceiling", "ceil"},         {"log", "log10"},       {"mod", "%"},
-      {"fmod", "%"},            {"lcase", "lower"},    {"ucase", "upper"},     {"len", "length"},           {"char_length", "length"}, {"character_length", "length"},
-      {"substring", "substr"},  {"prefix", "starts_with"}, {"suffix", "ends_with"}, {"^@", "starts_with"},   {"instr", "strpos"},    {"position", "strpos"},
-      {"~~", "like"},           {"~~*", "ilike"},      {"datediff", "date_diff"}, {"datetrunc", "date_trunc"}, {"datepart", "date_part"}, {"weekday", "dayofweek"},
-      {"dayofmonth", "day"},    {"weekofyear", "week"}, {"is_nan", "isnan"},    {"add", "+"},                {"subtract", "-"},      {"multiply", "*"},
-      {"divide", "//"}};
+  static const std::map<std::string, std::string, std::less<>> kAliases = {{"power", "pow"},
+                                                                           {"**", "pow"},
+                                                                           {"^", "pow"},
+                                                                           {"ceiling", "ceil"},
+                                                                           {"log", "log10"},
+                                                                           {"mod", "%"},
+                                                                           {"fmod", "%"},
+                                                                           {"lcase", "lower"},
+                                                                           {"ucase", "upper"},
+                                                                           {"len", "length"},
+                                                                           {"char_length", "length"},
+                                                                           {"character_length", "length"},
+                                                                           {"substring", "substr"},
+                                                                           {"prefix", "starts_with"},
+                                                                           {"suffix", "ends_with"},
+                                                                           {"^@", "starts_with"},
+                                                                           {"instr", "strpos"},
+                                                                           {"position", "strpos"},
+                                                                           {"~~", "like"},
+                                                                           {"~~*", "ilike"},
+                                                                           {"datediff", "date_diff"},
+                                                                           {"datetrunc", "date_trunc"},
+                                                                           {"datepart", "date_part"},
+                                                                           {"weekday", "dayofweek"},
+                                                                           {"dayofmonth", "day"},
+                                                                           {"weekofyear", "week"},
+                                                                           {"is_nan", "isnan"},
+                                                                           {"add", "+"},
+                                                                           {"subtract", "-"},
+                                                                           {"multiply", "*"},
+                                                                           {"divide", "//"}};
   return kAliases;
 }
 
@@ -108,10 +133,10 @@ std::optional<Type> TypeOfSql(std::string_view type) {
 /// "hours" and "HOUR" mean hour; "dow" and the like have names of their own.
 std::string CanonicalUnit(std::string unit) {
   std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  static const std::map<std::string, std::string> kNames = {{"dow", "dayofweek"},    {"weekday", "dayofweek"}, {"doy", "dayofyear"}, {"dayofmonth", "day"},
-                                                            {"weekofyear", "week"}, {"h", "hour"},            {"m", "minute"},      {"min", "minute"},
-                                                            {"mins", "minute"},     {"s", "second"},          {"sec", "second"},    {"secs", "second"},
-                                                            {"d", "day"},           {"w", "week"},            {"y", "year"}};
+  static const std::map<std::string, std::string> kNames = {
+      {"dow", "dayofweek"}, {"weekday", "dayofweek"}, {"doy", "dayofyear"}, {"dayofmonth", "day"}, {"weekofyear", "week"},
+      {"h", "hour"},        {"m", "minute"},          {"min", "minute"},    {"mins", "minute"},    {"s", "second"},
+      {"sec", "second"},    {"secs", "second"},       {"d", "day"},         {"w", "week"},         {"y", "year"}};
   if (const auto known = kNames.find(unit); known != kNames.end()) return known->second;
   if (unit.size() > 1 && unit.back() == 's') unit.pop_back();
   return unit;
@@ -127,7 +152,8 @@ std::string TypesText(const std::vector<const TypedExpression*>& values) {
 }
 
 bool IsKnownFunction(const std::string& name) {
-  constexpr std::array<std::string_view, 7> kCompiledAway = {"nullif", "date_part", "!~~", "!~~*", "to_months", "to_years", "to_quarters"};
+  constexpr std::array<std::string_view, 7> kCompiledAway = {"nullif",    "date_part", "!~~",        "!~~*",
+                                                             "to_months", "to_years",  "to_quarters"};
   const std::vector<std::string> names = FunctionNames();
   return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||
          std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();
@@ -159,7 +185,8 @@ bool CoercesTo(const TypedExpression& value, Type type) {
   const Type from = value.expression.type;
   if (IsNullLiteral(value)) return true;
   if (value.is_interval) return false;
-  if (from == type || (from == Type::kInt64 && type == Type::kDouble) || (from == Type::kDate && type == Type::kTimestamp)) return true;
+  if (from == type || (from == Type::kInt64 && type == Type::kDouble) || (from == Type::kDate && type == Type::kTimestamp))
+    return true;
   return IsTextLiteral(value) && (type == Type::kTimestamp || type == Type::kDate);
 }
 
@@ -198,10 +225,13 @@ Result<TypedExpression> ExpressionCompiler::Compile(const Json& tree) {
   if (kind == "CASE") return Case(tree);
   if (kind == "FUNCTION") return Function(tree);
   if (kind == "WINDOW") {
-    return ErrorAt(tree, "unsupported_expression", "OVER is not for features", "list the lengths under 'windows', for instance windows: [7d]");
+    return ErrorAt(tree, "unsupported_expression", "OVER is not for features",
+                   "list the lengths under 'windows', for instance windows: [7d]");
   }
-  if (kind == "SUBQUERY") return ErrorAt(tree, "unsupported_expression", "a feature can't hold a query", "write a table for it and join it there");
-  return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has nothing for this ({})", kind), "compute it in a table and use its column");
+  if (kind == "SUBQUERY")
+    return ErrorAt(tree, "unsupported_expression", "a feature can't hold a query", "write a table for it and join it there");
+  return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has nothing for this ({})", kind),
+                 "compute it in a table and use its column");
 }
 
 Result<TypedExpression> ExpressionCompiler::Finish(const Json& tree, Expression expression) const {
@@ -240,7 +270,8 @@ Result<TypedExpression> ExpressionCompiler::Constant(const Json& tree) const {
   if (content.is_number_integer() && (!content.is_number_unsigned() || content.get<uint64_t>() <= INT64_MAX)) {
     return TypedExpression{ConstantOf(content.get<int64_t>(), Type::kInt64), false, true};
   }
-  return ErrorAt(tree, "bad_literal", fmt::format("the kernel has no constants of type {}", type), "integers have 64 bits; larger numbers need an exponent");
+  return ErrorAt(tree, "bad_literal", fmt::format("the kernel has no constants of type {}", type),
+                 "integers have 64 bits; larger numbers need an exponent");
 }
 
 Result<TypedExpression> ExpressionCompiler::CastTo(const Json& tree, TypedExpression value, Type type) const {
@@ -262,15 +293,19 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
   const std::string name = tree["cast_type"].value("id", "");
   if (const auto range = IntegerRange(name)) {
     TIDEMILL_ASSIGN_OR_RETURN(TypedExpression whole, CastTo(tree, std::move(value), Type::kInt64));
-    return Finish(tree, CallOf("within", Type::kInt64, {std::move(whole.expression), ConstantOf(range->first, Type::kInt64), ConstantOf(range->second, Type::kInt64)}));
+    return Finish(tree, CallOf("within", Type::kInt64,
+                               {std::move(whole.expression), ConstantOf(range->first, Type::kInt64),
+                                ConstantOf(range->second, Type::kInt64)}));
   }
   const auto type = TypeOfSql(name);
   if (!type) {
-    return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has no type {}", name),
-                   name == "DECIMAL" ? "round(x, 2) keeps two decimals" : "cast to BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP or DATE");
+    return ErrorAt(
+        tree, "unsupported_expression", fmt::format("the kernel has no type {}", name),
+        name == "DECIMAL" ? "round(x, 2) keeps two decimals" : "cast to BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP or DATE");
   }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(value), *type));
-  return name == "FLOAT" ? Finish(tree, CallOf("single_precision", Type::kDouble, {std::move(cast.expression)})) : std::move(cast);
+  return name == "FLOAT" ? Finish(tree, CallOf("single_precision", Type::kDouble, {std::move(cast.expression)}))
+                         : std::move(cast);
 }
 
 Result<std::vector<TypedExpression>> ExpressionCompiler::CompileAll(const Json& trees) {
@@ -282,7 +317,8 @@ Result<std::vector<TypedExpression>> ExpressionCompiler::CompileAll(const Json& 
   return values;
 }
 
-Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<const TypedExpression*>& values, bool compared) const {
+Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<const TypedExpression*>& values,
+                                            bool compared) const {
   std::optional<Type> common;
   bool text = false;
   bool text_column = false;
@@ -311,7 +347,8 @@ Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<
   return common.value_or(Type::kInt64);
 }
 
-Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments) {
+Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, const std::string& name,
+                                                            std::vector<TypedExpression> arguments) {
   std::vector<const TypedExpression*> pointers;
   size_t intervals = 0;
   for (const TypedExpression& argument : arguments) {
@@ -319,7 +356,8 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     intervals += argument.is_interval ? 1 : 0;
   }
   if (intervals > 0 && intervals < arguments.size()) {
-    return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)), "compare with INTERVAL 2 hours and the like");
+    return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)),
+                   "compare with INTERVAL 2 hours and the like");
   }
   const bool compared = name != "coalesce" && name != "least" && name != "greatest";
   TIDEMILL_ASSIGN_OR_RETURN(const Type type, CommonType(tree, pointers, compared));
@@ -329,27 +367,39 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(argument), type));
     brought.push_back(std::move(cast.expression));
   }
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result, Finish(tree, CallOf(name, compared ? Type::kBool : type, std::move(brought))));
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result,
+                            Finish(tree, CallOf(name, compared ? Type::kBool : type, std::move(brought))));
   result.is_interval = !compared && intervals > 0;
   return result;
 }
 
 Result<TypedExpression> ExpressionCompiler::Operator(const Json& tree) {
   const std::string type = Text(tree, "type");
-  static const std::map<std::string, std::string> kNames = {
-      {"COMPARE_EQUAL", "="},          {"COMPARE_NOTEQUAL", "<>"},          {"COMPARE_LESSTHAN", "<"},
-      {"COMPARE_GREATERTHAN", ">"},    {"COMPARE_LESSTHANOREQUALTO", "<="}, {"COMPARE_GREATERTHANOREQUALTO", ">="},
-      {"COMPARE_DISTINCT_FROM", "is_distinct"}, {"COMPARE_NOT_DISTINCT_FROM", "is_not_distinct"},
-      {"COMPARE_IN", "in"},            {"COMPARE_NOT_IN", "in"},            {"OPERATOR_COALESCE", "coalesce"},
-      {"OPERATOR_NOT", "not"},         {"OPERATOR_IS_NULL", "is_null"},     {"OPERATOR_IS_NOT_NULL", "is_not_null"},
-      {"CONJUNCTION_AND", "and"},      {"CONJUNCTION_OR", "or"}};
+  static const std::map<std::string, std::string> kNames = {{"COMPARE_EQUAL", "="},
+                                                            {"COMPARE_NOTEQUAL", "<>"},
+                                                            {"COMPARE_LESSTHAN", "<"},
+                                                            {"COMPARE_GREATERTHAN", ">"},
+                                                            {"COMPARE_LESSTHANOREQUALTO", "<="},
+                                                            {"COMPARE_GREATERTHANOREQUALTO", ">="},
+                                                            {"COMPARE_DISTINCT_FROM", "is_distinct"},
+                                                            {"COMPARE_NOT_DISTINCT_FROM", "is_not_distinct"},
+                                                            {"COMPARE_IN", "in"},
+                                                            {"COMPARE_NOT_IN", "in"},
+                                                            {"OPERATOR_COALESCE", "coalesce"},
+                                                            {"OPERATOR_NOT", "not"},
+                                                            {"OPERATOR_IS_NULL", "is_null"},
+                                                            {"OPERATOR_IS_NOT_NULL", "is_not_null"},
+                                                            {"CONJUNCTION_AND", "and"},
+                                                            {"CONJUNCTION_OR", "or"}};
   const auto name = kNames.find(type);
   if (name == kNames.end()) {
-    return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has nothing for this ({})", type), "compute it in a table and use its column");
+    return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has nothing for this ({})", type),
+                   "compute it in a table and use its column");
   }
   const bool comparison = tree.contains("left");
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<TypedExpression> arguments,
-                            CompileAll(comparison ? Json::array({tree["left"], tree["right"]}) : tree.value("children", Json::array())));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      std::vector<TypedExpression> arguments,
+      CompileAll(comparison ? Json::array({tree["left"], tree["right"]}) : tree.value("children", Json::array())));
   if (type == "OPERATOR_IS_NULL" || type == "OPERATOR_IS_NOT_NULL") {
     return Finish(tree, CallOf(name->second, Type::kBool, {std::move(arguments[0].expression)}));
   }
@@ -366,7 +416,8 @@ Result<TypedExpression> ExpressionCompiler::Operator(const Json& tree) {
 }
 
 Result<TypedExpression> ExpressionCompiler::Between(const Json& tree) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<TypedExpression> parts, CompileAll(Json::array({tree["input"], tree["lower"], tree["upper"]})));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<TypedExpression> parts,
+                            CompileAll(Json::array({tree["input"], tree["lower"], tree["upper"]})));
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression lower, CallOverOneType(tree, ">=", {parts[0], parts[1]}));
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression upper, CallOverOneType(tree, "<=", {parts[0], parts[2]}));
   return Finish(tree, CallOf("and", Type::kBool, {std::move(lower.expression), std::move(upper.expression)}));
@@ -453,8 +504,8 @@ Result<TypedExpression> ExpressionCompiler::PartOfTime(const Json& tree, std::ve
     return ErrorAt(tree, "argument_types", "date_part needs the name of a part and a time", "for instance date_part('hour', t)");
   }
   const std::string part = CanonicalUnit(std::get<std::string>(arguments[0].expression.constant));
-  static const std::vector<std::string> kParts = {"year",   "quarter", "month",     "week", "day", "dayofweek",
-                                                  "isodow", "dayofyear", "hour", "minute", "second", "epoch"};
+  static const std::vector<std::string> kParts = {"year",   "quarter",   "month", "week",   "day",    "dayofweek",
+                                                  "isodow", "dayofyear", "hour",  "minute", "second", "epoch"};
   if (std::find(kParts.begin(), kParts.end(), part) == kParts.end()) {
     return ErrorAt(tree, "bad_literal", fmt::format("'{}' is not a part of a time", part), SuggestionHint(part, kParts));
   }
@@ -467,7 +518,9 @@ Result<TypedExpression> ExpressionCompiler::PartOfTime(const Json& tree, std::ve
 /// to times, comparing, or epoch(). nullopt: no length of time is involved.
 std::optional<Result<TypedExpression>> ExpressionCompiler::IntervalCall(const Json& tree, const std::string& name,
                                                                         std::vector<TypedExpression>& arguments) {
-  const auto is_time = [](const TypedExpression& a) { return a.expression.type == Type::kTimestamp || a.expression.type == Type::kDate; };
+  const auto is_time = [](const TypedExpression& a) {
+    return a.expression.type == Type::kTimestamp || a.expression.type == Type::kDate;
+  };
   const auto interval_result = [](Result<TypedExpression> result) -> Result<TypedExpression> {
     if (result.ok()) result.value().is_interval = true;
     return result;
@@ -493,7 +546,8 @@ std::optional<Result<TypedExpression>> ExpressionCompiler::IntervalCall(const Js
                                 "epoch(...) turns a length of time into seconds");
   if (name == "epoch") {
     arguments[0].is_interval = false;
-    return Call(tree, "/", {std::move(arguments[0]), TypedExpression{ConstantOf(static_cast<double>(kMicrosPerSecond), Type::kDouble)}});
+    return Call(tree, "/",
+                {std::move(arguments[0]), TypedExpression{ConstantOf(static_cast<double>(kMicrosPerSecond), Type::kDouble)}});
   }
   if (name == "-" && arguments.size() == 1) {
     arguments[0].is_interval = false;
@@ -516,7 +570,8 @@ std::optional<Result<TypedExpression>> ExpressionCompiler::IntervalCall(const Js
   return Call(tree, "add_micros", std::move(arguments));
 }
 
-Result<TypedExpression> ExpressionCompiler::Call(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments) {
+Result<TypedExpression> ExpressionCompiler::Call(const Json& tree, const std::string& name,
+                                                 std::vector<TypedExpression> arguments) {
   std::vector<Type> types;
   std::vector<const TypedExpression*> pointers;
   for (const TypedExpression& argument : arguments) {
@@ -541,7 +596,8 @@ Result<TypedExpression> ExpressionCompiler::Call(const Json& tree, const std::st
   const auto function = ResolveFunction(name, types, types.empty() ? Type::kDouble : types[0]);
   if (!function.ok()) {
     const bool unknown = function.error().code == "unknown_function";
-    return ErrorAt(tree, function.error().code, unknown ? function.error().message : fmt::format("'{}' does not take ({})", name, TypesText(pointers)),
+    return ErrorAt(tree, function.error().code,
+                   unknown ? function.error().message : fmt::format("'{}' does not take ({})", name, TypesText(pointers)),
                    function.error().hint);
   }
   Expression call = CallOf(name, function->result, {});

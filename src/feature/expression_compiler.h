@@ -58,7 +58,8 @@ class ExpressionCompiler {
   Result<TypedExpression> Function(const Json& tree);
   Result<TypedExpression> NullIf(const Json& tree, std::vector<TypedExpression> arguments);
   Result<TypedExpression> PartOfTime(const Json& tree, std::vector<TypedExpression> arguments);
-  std::optional<Result<TypedExpression>> IntervalCall(const Json& tree, const std::string& name, std::vector<TypedExpression>& arguments);
+  std::optional<Result<TypedExpression>> IntervalCall(const Json& tree, const std::string& name,
+                                                      std::vector<TypedExpression>& arguments);
 
   Result<std::vector<TypedExpression>> CompileAll(const Json& trees);
   /// A call whose arguments are brought to one type first.

@@ -9,7 +9,8 @@ namespace {
 
 constexpr size_t kLeadingColumns = 3;  // event time, known time, sequence number
 
-std::string SelectRows(const Program& program, const std::string& table_sql, const std::string& event_time, const std::string& condition) {
+std::string SelectRows(const Program& program, const std::string& table_sql, const std::string& event_time,
+                       const std::string& condition) {
   const std::string event = QuoteIdentifier(event_time);
   std::string sql = fmt::format("SELECT CAST({} AS TIMESTAMP), CAST(_known_at AS TIMESTAMP), _seq", event);
   for (const Field& field : program.keys) sql += ", " + QuoteIdentifier(field.name);
@@ -24,8 +25,10 @@ Status CheckTypes(const Columns& batch, const Program& program) {
     const Field& field = i < program.keys.size() ? program.keys[i] : program.columns[i - program.keys.size()];
     const Type type = batch.columns[kLeadingColumns + i].type;
     if (type == field.type || (type == Type::kInt64 && field.type == Type::kDouble && i >= program.keys.size())) continue;
-    return UserError("column_type", fmt::format("column '{}' of view '{}' is {} now, not {}", field.name, program.view, TypeName(type), TypeName(field.type)),
-                     "run the view again: its table has changed");
+    return UserError(
+        "column_type",
+        fmt::format("column '{}' of view '{}' is {} now, not {}", field.name, program.view, TypeName(type), TypeName(field.type)),
+        "run the view again: its table has changed");
   }
   return Ok();
 }

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <numeric>
 #include <thread>
-#include <unordered_map>
 
 #include "base/text_distance.h"
+#include "feature/entity_groups.h"
 #include "feature/entity_key.h"
 #include "feature/program/entity_kernel.h"
 #include "feature/view_rows.h"
@@ -16,39 +16,10 @@
 namespace tidemill {
 namespace {
 
-constexpr uint32_t kNoEntity = UINT32_MAX;
-
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using EntityIds = std::unordered_map<std::string, uint32_t, TextHash, std::equal_to<>>;
-
-/// Positions of rows by entity: those of entity e are rows[begin[e]] ... rows[begin[e + 1] - 1], in their own order.
-struct Grouping {
-  std::vector<size_t> begin;
-  std::vector<uint32_t> rows;
-};
-
-Grouping GroupByEntity(const std::vector<uint32_t>& entity_of_row, size_t entities) {
-  Grouping grouping;
-  grouping.begin.assign(entities + 1, 0);
-  for (const uint32_t entity : entity_of_row) {
-    if (entity != kNoEntity) ++grouping.begin[entity + 1];
-  }
-  std::partial_sum(grouping.begin.begin(), grouping.begin.end(), grouping.begin.begin());
-  grouping.rows.resize(grouping.begin.back());
-  std::vector<size_t> next(grouping.begin.begin(), grouping.begin.end() - 1);
-  for (uint32_t row = 0; row < entity_of_row.size(); ++row) {
-    if (entity_of_row[row] != kNoEntity) grouping.rows[next[entity_of_row[row]]++] = row;
-  }
-  return grouping;
-}
-
 /// The spine by entity and, within an entity, by time.
 struct SpineIndex {
   EntityIds ids;
-  Grouping grouping;
+  EntityGroups grouping;
   std::vector<uint32_t> without_entity;  ///< rows with a null in their key or time: nothing matches them
 };
 
@@ -62,15 +33,16 @@ Result<const Column*> FindColumn(const Columns& spine, const std::string& name) 
 Result<std::vector<const Column*>> KeyColumns(const Columns& spine, const ViewJoin& view) {
   const std::vector<Field>& keys = view.program->keys;
   if (view.spine_keys.size() != keys.size()) {
-    return UserError("join_keys", fmt::format("view '{}' has {} keys, but {} were given", view.program->view, keys.size(), view.spine_keys.size()));
+    return UserError("join_keys", fmt::format("view '{}' has {} keys, but {} were given", view.program->view, keys.size(),
+                                              view.spine_keys.size()));
   }
   std::vector<const Column*> columns;
   for (size_t i = 0; i < keys.size(); ++i) {
     TIDEMILL_ASSIGN_OR_RETURN(const Column* column, FindColumn(spine, view.spine_keys[i]));
     if (column->type != keys[i].type) {
       return UserError("key_type",
-                       fmt::format("spine column '{}' is {}, but key '{}' of view '{}' is {}", column->name, TypeName(column->type), keys[i].name,
-                                   view.program->view, TypeName(keys[i].type)),
+                       fmt::format("spine column '{}' is {}, but key '{}' of view '{}' is {}", column->name,
+                                   TypeName(column->type), keys[i].name, view.program->view, TypeName(keys[i].type)),
                        "cast one of them in its table");
     }
     columns.push_back(column);
@@ -83,15 +55,15 @@ SpineIndex IndexSpine(const std::vector<const Column*>& keys, const Column& time
   std::vector<uint32_t> entity_of_row(times.size(), kNoEntity);
   std::string key;
   for (size_t row = 0; row < times.size(); ++row) {
-    const bool complete = !times.IsNull(row) && std::none_of(keys.begin(), keys.end(), [&](const Column* k) { return k->IsNull(row); });
+    const bool complete =
+        !times.IsNull(row) && std::none_of(keys.begin(), keys.end(), [&](const Column* k) { return k->IsNull(row); });
     if (!complete) {
       index.without_entity.push_back(static_cast<uint32_t>(row));
       continue;
     }
     key.clear();
     for (const Column* column : keys) AppendKeyPart(ColumnDatum(*column, row), column->type, key);
-    const auto known = index.ids.find(std::string_view(key));
-    entity_of_row[row] = known != index.ids.end() ? known->second : index.ids.emplace(key, static_cast<uint32_t>(index.ids.size())).first->second;
+    entity_of_row[row] = EntityId(key, index.ids);
   }
   index.grouping = GroupByEntity(entity_of_row, index.ids.size());
   for (size_t entity = 0; entity < index.ids.size(); ++entity) {
@@ -119,29 +91,35 @@ std::string RowsCondition(const ViewJoin& view, const Column& times, Timestamp n
     last = std::max(last, times.ints[row]);
   }
   const std::string event = QuoteIdentifier(view.event_time);
-  std::string condition = TimeCondition("_known_at", "<=", std::min(now.micros, last)) + " AND " + TimeCondition(event, "<=", last);
-  if (const auto reach = view.program->Reach(); reach && first != INT64_MAX) condition += " AND " + TimeCondition(event, ">=", first - reach->micros);
+  std::string condition =
+      TimeCondition("_known_at", "<=", std::min(now.micros, last)) + " AND " + TimeCondition(event, "<=", last);
+  if (const auto reach = view.program->Reach(); reach && first != INT64_MAX)
+    condition += " AND " + TimeCondition(event, ">=", first - reach->micros);
   return condition;
 }
 
-Result<ViewRows> ReadRows(Session& session, const ViewJoin& view, const CompiledProgram& program, const EntityIds& ids, const Column& times, Timestamp now) {
+Result<ViewRows> ReadRows(Session& session, const ViewJoin& view, const CompiledProgram& program, const EntityIds& ids,
+                          const Column& times, Timestamp now) {
   ViewRows result{RowStore(program.slot_types()), {}};
   if (ids.empty()) return result;
   std::vector<Datum> slots(program.slot_types().size());
   TextPool texts;
   std::string key;
-  TIDEMILL_RETURN_IF_ERROR(StreamViewRows(session, *view.program, view.table_sql, view.event_time, RowsCondition(view, times, now), [&](const ViewRow& row) -> Status {
-    key.clear();
-    for (size_t i = 0; i < row.keys.size(); ++i) AppendKeyPart(row.keys[i], view.program->keys[i].type, key);
-    const auto entity = ids.find(std::string_view(key));
-    if (entity == ids.end()) return Ok();
-    if (result.rows.size() >= kRowsMax) return UserError("table_too_large", "more than 4294967294 rows of a view matter to this spine", "join it in parts");
-    texts.Reset();
-    program.FillSlots(row.columns, texts, slots);
-    result.rows.Append(row.event, row.known, row.sequence, slots);
-    result.entity_of_row.push_back(entity->second);
-    return Ok();
-  }));
+  TIDEMILL_RETURN_IF_ERROR(StreamViewRows(
+      session, *view.program, view.table_sql, view.event_time, RowsCondition(view, times, now),
+      [&](const ViewRow& row) -> Status {
+        key.clear();
+        for (size_t i = 0; i < row.keys.size(); ++i) AppendKeyPart(row.keys[i], view.program->keys[i].type, key);
+        const auto entity = ids.find(std::string_view(key));
+        if (entity == ids.end()) return Ok();
+        if (result.rows.size() >= kRowsMax)
+          return UserError("table_too_large", "more than 4294967294 rows of a view matter to this spine", "join it in parts");
+        texts.Reset();
+        program.FillSlots(row.columns, texts, slots);
+        result.rows.Append(row.event, row.known, row.sequence, slots);
+        result.entity_of_row.push_back(entity->second);
+        return Ok();
+      }));
   return result;
 }
 
@@ -189,8 +167,13 @@ struct OutputColumn {
 /// Joins one view: entities are shared out among threads, a kernel each.
 class ViewJoiner {
  public:
-  ViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, const SpineIndex& spine, const Column& times, const ViewRows& rows)
-      : program_(std::move(program)), outputs_(std::move(outputs)), spine_(spine), times_(times), rows_(rows),
+  ViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, const SpineIndex& spine,
+             const Column& times, const ViewRows& rows)
+      : program_(std::move(program)),
+        outputs_(std::move(outputs)),
+        spine_(spine),
+        times_(times),
+        rows_(rows),
         rows_by_entity_(GroupByEntity(rows.entity_of_row, spine.ids.size())) {
     for (const size_t output : outputs_) columns_.emplace_back(program_->output_type(output), times.size());
   }
@@ -220,7 +203,8 @@ class ViewJoiner {
 
   void JoinEntity(size_t entity, EntityKernel& kernel, std::vector<Datum>& values) {
     kernel.Clear();
-    for (size_t at = rows_by_entity_.begin[entity]; at < rows_by_entity_.begin[entity + 1]; ++at) kernel.AddFrom(rows_.rows, rows_by_entity_.rows[at]);
+    for (size_t at = rows_by_entity_.begin[entity]; at < rows_by_entity_.begin[entity + 1]; ++at)
+      kernel.AddFrom(rows_.rows, rows_by_entity_.rows[at]);
     for (size_t at = spine_.grouping.begin[entity]; at < spine_.grouping.begin[entity + 1]; ++at) {
       const uint32_t row = spine_.grouping.rows[at];
       kernel.Query(times_.ints[row], values);
@@ -246,7 +230,7 @@ class ViewJoiner {
   const SpineIndex& spine_;
   const Column& times_;
   const ViewRows& rows_;
-  Grouping rows_by_entity_;
+  EntityGroups rows_by_entity_;
   std::vector<OutputColumn> columns_;
   std::atomic<size_t> next_{0};
   std::atomic<size_t> duplicates_{0};
@@ -261,7 +245,8 @@ Result<std::vector<size_t>> WantedOutputs(const ViewJoin& view) {
     if (at == all.end()) {
       std::vector<std::string> names;
       for (const Output& output : all) names.push_back(output.name);
-      return UserError("unknown_feature", fmt::format("view '{}' has no feature '{}'", view.program->view, name), SuggestionHint(name, names));
+      return UserError("unknown_feature", fmt::format("view '{}' has no feature '{}'", view.program->view, name),
+                       SuggestionHint(name, names));
     }
     wanted.push_back(static_cast<size_t>(at - all.begin()));
   }
@@ -279,9 +264,11 @@ Status JoinView(Session& session, const ViewJoin& view, const SpineIndex& index,
   TIDEMILL_ASSIGN_OR_RETURN(const ViewRows rows, ReadRows(session, view, *program, index.ids, times, now));
   ViewJoiner joiner(std::move(program), wanted, index, times, rows);
   if (const size_t duplicates = joiner.Run(threads); duplicates > 0) {
-    return UserError("duplicate_rows",
-                     fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same times, same values", duplicates, view.program->view),
-                     "a join in its SQL multiplies rows: join on a full key, or aggregate first");
+    return UserError(
+        "duplicate_rows",
+        fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same times, same values",
+                    duplicates, view.program->view),
+        "a join in its SQL multiplies rows: join on a full key, or aggregate first");
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
     features.push_back(joiner.Finish(i, view.prefix + "__" + view.program->outputs[wanted[i]].name));
@@ -309,7 +296,8 @@ Result<Columns> JoinFeatures(Session& session, Columns spine, const std::string&
   }
   for (Column& feature : features) {
     if (spine.Find(feature.name) != nullptr) {
-      return UserError("duplicate_column", fmt::format("there are two columns named '{}'", feature.name), "give one of the views another name with 'as'");
+      return UserError("duplicate_column", fmt::format("there are two columns named '{}'", feature.name),
+                       "give one of the views another name with 'as'");
     }
     spine.columns.push_back(std::move(feature));
   }

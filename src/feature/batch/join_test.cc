@@ -1,5 +1,7 @@
 #include "feature/batch/join.h"
 
+#include <gtest/gtest.h>
+
 #include "feature/testing.h"
 
 namespace tidemill {
@@ -23,14 +25,19 @@ class JoinTest : public testing::FeatureTest {
   }
   /// Rows "(k, 'g', second, x, known second)", numbered in the order given.
   void MakeEvents(const std::string& rows) {
-    Execute("CREATE OR REPLACE TEMP TABLE events AS SELECT k::BIGINT AS k, g, make_timestamp(e * 1000000) AS happened, x::DOUBLE AS x, 0::BIGINT AS i, 's' AS s, true AS b, "
-            "row_number() OVER ()::BIGINT AS _seq, make_timestamp(known * 1000000) AS _known_at FROM (VALUES " + rows + ") v(k, g, e, x, known)");
+    Execute(
+        "CREATE OR REPLACE TEMP TABLE events AS SELECT k::BIGINT AS k, g, make_timestamp(e * 1000000) AS happened, x::DOUBLE AS "
+        "x, 0::BIGINT AS i, 's' AS s, true AS b, "
+        "row_number() OVER ()::BIGINT AS _seq, make_timestamp(known * 1000000) AS _known_at FROM (VALUES " +
+        rows + ") v(k, g, e, x, known)");
   }
   /// Rows "(k, 'g', second)".
   Columns Spine(const std::string& rows) {
-    return Query("SELECT k::BIGINT AS k, g::VARCHAR AS g, make_timestamp(t * 1000000) AS t FROM (VALUES " + rows + ") v(k, g, t)");
+    return Query("SELECT k::BIGINT AS k, g::VARCHAR AS g, make_timestamp(t * 1000000) AS t FROM (VALUES " + rows +
+                 ") v(k, g, t)");
   }
-  Result<Columns> TryJoin(const Program& program, Columns spine, std::vector<std::string> keys, Timestamp now = kNow, int threads = 1) {
+  Result<Columns> TryJoin(const Program& program, Columns spine, std::vector<std::string> keys, Timestamp now = kNow,
+                          int threads = 1) {
     ViewJoin view;
     view.program = &program;
     view.table_sql = "events";
@@ -70,8 +77,11 @@ TEST_F(JoinTest, EqualEventTimesNeitherMultiplyNorSurprise) {
 
 TEST_F(JoinTest, EverySpineRowComesBackOnceInItsOwnOrder) {
   MakeEvents("(1, 'a', 10, 1, 10)");
-  const Program program = Compile({"k"}, {Feature("x", "last(x)"), Feature("n", "count(*)"), Feature("z", "avg(x)", {}, -1.0)}, Duration{5 * kSecond});
-  const Columns joined = Join(program, Spine("(1, 'b', 100), (1, 'a', 12), (1, 'a', 12), (7, 'c', 12), (NULL, 'd', 12), (1, 'e', NULL), (1, 'f', 9)"), {"k"});
+  const Program program = Compile({"k"}, {Feature("x", "last(x)"), Feature("n", "count(*)"), Feature("z", "avg(x)", {}, -1.0)},
+                                  Duration{5 * kSecond});
+  const Columns joined =
+      Join(program,
+           Spine("(1, 'b', 100), (1, 'a', 12), (1, 'a', 12), (7, 'c', 12), (NULL, 'd', 12), (1, 'e', NULL), (1, 'f', 9)"), {"k"});
   EXPECT_EQ(Texts(joined, "g"), (std::vector<std::string>{"b", "a", "a", "c", "d", "e", "f"}));
   EXPECT_EQ(Texts(joined, "v__x"), (std::vector<std::string>{"", "1", "1", "", "", "", ""}));
   EXPECT_EQ(Texts(joined, "v__n"), (std::vector<std::string>{"0", "1", "1", "0", "0", "0", "0"}));
@@ -103,12 +113,15 @@ TEST_F(JoinTest, LateRowsAreNotSeenBeforeTheyWereKnown) {
   EXPECT_EQ(Texts(joined, "v__sum"), (std::vector<std::string>{"1", "4", "6"}));
   EXPECT_EQ(Texts(joined, "v__recent_15s"), (std::vector<std::string>{"", "3", ""}));
   // What was not known at the project's clock does not exist, whatever the spine asks.
-  EXPECT_EQ(Texts(Join(program, Spine("(1, 'a', 60)"), {"k"}, Timestamp{40 * kSecond}), "v__sum"), (std::vector<std::string>{"4"}));
+  EXPECT_EQ(Texts(Join(program, Spine("(1, 'a', 60)"), {"k"}, Timestamp{40 * kSecond}), "v__sum"),
+            (std::vector<std::string>{"4"}));
 }
 
 TEST_F(JoinTest, FutureRowsOfAnUnionStayOutOfWindows) {
   MakeEvents("(1, 'a', 10, 1, 10)");
-  Execute("CREATE OR REPLACE TEMP TABLE both_sources AS SELECT * FROM events UNION ALL SELECT k, g, happened + INTERVAL 100 SECOND, 5, i, s, b, _seq + 100, _known_at FROM events");
+  Execute(
+      "CREATE OR REPLACE TEMP TABLE both_sources AS SELECT * FROM events UNION ALL SELECT k, g, happened + INTERVAL 100 SECOND, "
+      "5, i, s, b, _seq + 100, _known_at FROM events");
   const Program program = Compile({"k"}, {Feature("x", "sum(x)", {60})});
   ViewJoin view{&program, "both_sources", "happened", {"k"}, "v", {}};
   const auto joined = JoinFeatures(*session_, Spine("(1, 'a', 20), (1, 'a', 115)"), "t", {view}, kNow, 2);
@@ -135,32 +148,29 @@ TEST_F(JoinTest, MistakesAreExplained) {
   EXPECT_EQ(TryJoin(program, Spine("(1, 'a', 12)"), {"g"}).error().code, "key_type");
   EXPECT_EQ(TryJoin(program, Spine("(1, 'a', 12)"), {"k", "g"}).error().code, "join_keys");
   EXPECT_EQ(TryJoin(program, Query("SELECT 1::BIGINT AS k, 5 AS t"), {"k"}).error().code, "time_type");
-  EXPECT_EQ(TryJoin(program, Query("SELECT 1::BIGINT AS k, TIMESTAMP '2013-01-01' AS t, 1 AS v__x"), {"k"}).error().code, "duplicate_column");
+  EXPECT_EQ(TryJoin(program, Query("SELECT 1::BIGINT AS k, TIMESTAMP '2013-01-01' AS t, 1 AS v__x"), {"k"}).error().code,
+            "duplicate_column");
   Execute("INSERT INTO events SELECT * FROM events");
   EXPECT_EQ(TryJoin(program, Spine("(1, 'a', 12)"), {"k"}).error().code, "duplicate_rows");
   ViewJoin view{&program, "events", "happened", {"k"}, "v", {"y"}};
   EXPECT_EQ(JoinFeatures(*session_, Spine("(1, 'a', 12)"), "t", {view}, kNow, 1).error().code, "unknown_feature");
 }
 
-std::vector<FeatureDefinition> ManyFeatures(const std::function<FeatureDefinition(std::string, std::string, std::vector<int64_t>, Value)>& feature) {
-  return {feature("n", "count(*)", {20, 100}, {}),
-          feature("all", "count(*)", {}, {}),
-          feature("nx", "count(x)", {50}, {}),
-          feature("distinct", "count(DISTINCT s)", {70}, {}),
-          feature("low", "min(x)", {30}, {}),
-          feature("high", "max(s)", {}, {}),
-          feature("isum", "sum(i)", {40}, int64_t{0}),
-          feature("mean", "avg(x)", {15, 60}, {}),
-          feature("spread", "stddev(x)", {60}, {}),
-          feature("share", "count(*) FILTER (WHERE b) / count(*)", {60}, {}),
-          feature("latest", "last(s)", {}, {}),
-          feature("at_low", "arg_min(s, x)", {80}, {}),
+std::vector<FeatureDefinition> ManyFeatures(
+    const std::function<FeatureDefinition(std::string, std::string, std::vector<int64_t>, Value)>& feature) {
+  return {feature("n", "count(*)", {20, 100}, {}),     feature("all", "count(*)", {}, {}),
+          feature("nx", "count(x)", {50}, {}),         feature("distinct", "count(DISTINCT s)", {70}, {}),
+          feature("low", "min(x)", {30}, {}),          feature("high", "max(s)", {}, {}),
+          feature("isum", "sum(i)", {40}, int64_t{0}), feature("mean", "avg(x)", {15, 60}, {}),
+          feature("spread", "stddev(x)", {60}, {}),    feature("share", "count(*) FILTER (WHERE b) / count(*)", {60}, {}),
+          feature("latest", "last(s)", {}, {}),        feature("at_low", "arg_min(s, x)", {80}, {}),
           feature("mid", "median(x)", {60}, {})};
 }
 
 /// One aggregate as a correlated subquery over the rows that a spine row may see.
 std::string Subquery(const std::string& value, int64_t window_s, const std::string& order = "") {
-  std::string sql = "(SELECT " + value + " FROM (SELECT * FROM events e WHERE e.k = s.k AND e.happened <= s.t AND e._known_at <= s.t";
+  std::string sql =
+      "(SELECT " + value + " FROM (SELECT * FROM events e WHERE e.k = s.k AND e.happened <= s.t AND e._known_at <= s.t";
   if (window_s > 0) sql += " AND e.happened > s.t - to_seconds(" + std::to_string(window_s) + ")";
   return sql + (order.empty() ? "" : " ORDER BY " + order) + "))";
 }
@@ -174,12 +184,14 @@ TEST_F(JoinTest, AgreesWithDuckDb) {
     ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
     const Program program = Compile({"k"}, ManyFeatures(Feature));
     const Columns joined = Join(program, spine, {"k"}, kNow, 1 + round % 3);
-    const Columns expected = Query(
-        "SELECT " + Subquery("count(*)", 20) + " v__n_20s, " + Subquery("count(*)", 100) + " v__n_100s, " + Subquery("count(*)", 0) + " v__all, " +
-        Subquery("count(x)", 50) + " v__nx_50s, " + Subquery("count(DISTINCT s)", 70) + " v__distinct_70s, " + Subquery("min(x)", 30) + " v__low_30s, " +
-        Subquery("max(s)", 0) + " v__high, " + Subquery("coalesce(sum(i), 0)::BIGINT", 40) + " v__isum_40s, " +
-        Subquery("count(*) FILTER (WHERE b) / nullif(count(*), 0)", 60) + " v__share_1m, " + Subquery("last(s)", 0, "happened, _seq") + " v__latest, " +
-        Subquery("arg_min(s, x)", 80) + " v__at_low_80s FROM spine s ORDER BY id");
+    const Columns expected =
+        Query("SELECT " + Subquery("count(*)", 20) + " v__n_20s, " + Subquery("count(*)", 100) + " v__n_100s, " +
+              Subquery("count(*)", 0) + " v__all, " + Subquery("count(x)", 50) + " v__nx_50s, " +
+              Subquery("count(DISTINCT s)", 70) + " v__distinct_70s, " + Subquery("min(x)", 30) + " v__low_30s, " +
+              Subquery("max(s)", 0) + " v__high, " + Subquery("coalesce(sum(i), 0)::BIGINT", 40) + " v__isum_40s, " +
+              Subquery("count(*) FILTER (WHERE b) / nullif(count(*), 0)", 60) + " v__share_1m, " +
+              Subquery("last(s)", 0, "happened, _seq") + " v__latest, " + Subquery("arg_min(s, x)", 80) +
+              " v__at_low_80s FROM spine s ORDER BY id");
     for (const Column& column : expected.columns) {
       SCOPED_TRACE(column.name);
       const Column* actual = joined.Find(column.name);
@@ -196,7 +208,8 @@ TEST_F(JoinTest, NothingLeaksFromTheFuture) {
     SCOPED_TRACE(round);
     ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 400, 400)).ok());
     const Columns spine = RandomSpine(random, 300, 400);
-    const Program program = Compile({"k", "g"}, ManyFeatures(Feature), round % 2 == 0 ? std::optional<Duration>(Duration{90 * kSecond}) : std::nullopt);
+    const Program program = Compile({"k", "g"}, ManyFeatures(Feature),
+                                    round % 2 == 0 ? std::optional<Duration>(Duration{90 * kSecond}) : std::nullopt);
     const Columns all = Join(program, spine, {"k", "g"}, kNow, 2);
     const int64_t cut = static_cast<int64_t>(random() % 450) * kSecond;
     Execute("DELETE FROM events WHERE _known_at > make_timestamp(" + std::to_string(cut) + ")");
@@ -205,7 +218,8 @@ TEST_F(JoinTest, NothingLeaksFromTheFuture) {
     for (size_t i = spine.columns.size(); i < all.columns.size(); ++i) {
       for (size_t row = 0; row < times.size(); ++row) {
         if (times.IsNull(row) || times.ints[row] > cut) continue;
-        ASSERT_TRUE(testing::SameBits(all.columns[i].At(row), before.columns[i].At(row))) << all.columns[i].name << " row " << row << " cut " << cut / kSecond;
+        ASSERT_TRUE(testing::SameBits(all.columns[i].At(row), before.columns[i].At(row)))
+            << all.columns[i].name << " row " << row << " cut " << cut / kSecond;
       }
     }
   }

@@ -17,6 +17,8 @@
 
 namespace tidemill {
 
+class CompiledProgram;
+
 /// Where online state lives: bytes by (space, key). One process owns an embedded store at a time: opening it elsewhere fails with
 /// code "store_owned". Thread-safe. Writes are atomic and survive kill -9 once acknowledged.
 class OnlineStore {
@@ -24,7 +26,8 @@ class OnlineStore {
   static Result<std::unique_ptr<OnlineStore>> OpenEmbedded(const std::filesystem::path& folder);  ///< RocksDB
   virtual ~OnlineStore() = default;
   virtual Result<std::optional<std::string>> Get(std::string_view space, std::string_view key) = 0;
-  virtual Result<std::vector<std::optional<std::string>>> GetMany(std::string_view space, const std::vector<std::string>& keys) = 0;
+  virtual Result<std::vector<std::optional<std::string>>> GetMany(std::string_view space,
+                                                                  const std::vector<std::string>& keys) = 0;
   struct Write {
     std::string space;
     std::string key;
@@ -37,18 +40,35 @@ class OnlineStore {
 struct MaterializeReport {
   int64_t rows = 0;
   int64_t entities = 0;
+  bool rebuilt = false;  ///< everything was read, not only what is new
 };
 
-/// Brings a view's states in the store up to `now` from its table: only rows that became known since the last time (position kept in
-/// the store, atomically with the states); everything when the program has changed.
-Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& program, const std::string& table_sql, const std::string& event_time,
-                                          Session& session, Timestamp now);
+/// Brings a view's states in the store up to `now` from its table: only rows that became known since the last time, or that were
+/// added late (by `_seq`). Everything is read anew when the program has changed, when rows that were read before have
+/// changed or gone, and when `now` went back; readers see the old states until the new ones are complete. Killed at any point,
+/// the next call finishes the work. Rows older than what a query within the look-back can see are left out.
+Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& program, const std::string& table_sql,
+                                          const std::string& event_time, Session& session, Timestamp now);
 
 /// Online feature values of one entity at `time`, following Program::outputs; `found` tells whether the entity has any state.
 struct OnlineFeatures {
   std::vector<Value> values;
   bool found = false;
 };
+
+/// A view made ready for look-ups: the program is compiled once. Thread-safe.
+class OnlineView {
+ public:
+  static Result<OnlineView> Make(const Program& program);
+  /// Code "key_type" when the key does not fit Program::keys. Entities that are not known get the values of no rows.
+  Result<OnlineFeatures> LookUp(OnlineStore& store, const std::vector<Value>& key, Timestamp time) const;
+
+ private:
+  Program program_;
+  std::shared_ptr<const CompiledProgram> compiled_;
+};
+
+/// One look-up; for many make an OnlineView.
 Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time);
 
 }  // namespace tidemill

@@ -86,7 +86,8 @@ class MeanOfNumbers : public SumNumbers {
 
 class Variance : public OverSlot {
  public:
-  Variance(const AggregatePlan& plan, const RowStore& rows, int ddof, bool root) : OverSlot(plan, rows), ddof_(ddof), root_(root) {}
+  Variance(const AggregatePlan& plan, const RowStore& rows, int ddof, bool root)
+      : OverSlot(plan, rows), ddof_(ddof), root_(root) {}
   void Add(uint32_t row) override { moments_.Add(Number(row)); }
   void Remove(uint32_t row) override { moments_.Subtract(Number(row)); }
   void Clear() override { moments_.Clear(); }
@@ -189,7 +190,8 @@ class Extreme : public OverSlot {
 /// first; lag by n rows before the last.
 class Ordered : public OverSlot {
  public:
-  Ordered(const AggregatePlan& plan, const RowStore& rows, bool from_end) : OverSlot(plan, rows), from_end_(from_end), offset_(plan.parameter) {}
+  Ordered(const AggregatePlan& plan, const RowStore& rows, bool from_end)
+      : OverSlot(plan, rows), from_end_(from_end), offset_(plan.parameter) {}
   void Add(uint32_t row) override { in_.Insert(in_.PositionOf(row), row); }
   void Remove(uint32_t) override { in_.PopFront(); }
   void Clear() override { in_.Clear(); }
@@ -224,7 +226,9 @@ class CountDistinct : public OverSlot {
  public:
   CountDistinct(const AggregatePlan& plan, const RowStore& rows) : OverSlot(plan, rows), type_(plan.argument) {}
   void Add(uint32_t row) override { type_ == Type::kText ? ++texts_[std::string(Value(row).text)] : ++integers_[Key(row)]; }
-  void Remove(uint32_t row) override { type_ == Type::kText ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row)); }
+  void Remove(uint32_t row) override {
+    type_ == Type::kText ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row));
+  }
   void Clear() override { texts_.clear(), integers_.clear(); }
   Datum Result() override { return Datum::Integer(static_cast<int64_t>(texts_.size() + integers_.size())); }
 
@@ -318,11 +322,16 @@ const std::vector<Kind>& Kinds() {
 
 bool Fits(Shape shape, Type type) {
   switch (shape) {
-    case Shape::kNone: return false;
-    case Shape::kAny: return true;
-    case Shape::kNumber: return type == Type::kDouble;
-    case Shape::kNumberOrInteger: return type == Type::kDouble || type == Type::kInt64;
-    case Shape::kBool: return type == Type::kBool;
+    case Shape::kNone:
+      return false;
+    case Shape::kAny:
+      return true;
+    case Shape::kNumber:
+      return type == Type::kDouble;
+    case Shape::kNumberOrInteger:
+      return type == Type::kDouble || type == Type::kInt64;
+    case Shape::kBool:
+      return type == Type::kBool;
   }
   return false;
 }
@@ -338,7 +347,8 @@ std::vector<std::string> AggregateNames() {
 Result<AggregateSignature> ResolveAggregate(std::string_view function, std::span<const Type> arguments) {
   const auto kind = std::find_if(Kinds().begin(), Kinds().end(), [&](const Kind& k) { return k.name == function; });
   if (kind == Kinds().end()) {
-    return UserError("unknown_aggregate", "the kernel has no aggregate '" + std::string(function) + "'", SuggestionHint(function, AggregateNames()));
+    return UserError("unknown_aggregate", "the kernel has no aggregate '" + std::string(function) + "'",
+                     SuggestionHint(function, AggregateNames()));
   }
   const bool fits = std::equal(kind->arguments.begin(), kind->arguments.end(), arguments.begin(), arguments.end(), Fits);
   if (!fits) {
@@ -360,8 +370,10 @@ std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowS
   const bool integers = plan.argument == Type::kInt64;
   if (name == "count_rows" || name == "count") return std::make_unique<Count>();
   if (name == "count_distinct") return std::make_unique<CountDistinct>(plan, rows);
-  if (name == "sum") return integers ? std::unique_ptr<Aggregator>(new SumIntegers(plan, rows)) : std::make_unique<SumNumbers>(plan, rows);
-  if (name == "avg") return integers ? std::unique_ptr<Aggregator>(new MeanOfIntegers(plan, rows)) : std::make_unique<MeanOfNumbers>(plan, rows);
+  if (name == "sum")
+    return integers ? std::unique_ptr<Aggregator>(new SumIntegers(plan, rows)) : std::make_unique<SumNumbers>(plan, rows);
+  if (name == "avg")
+    return integers ? std::unique_ptr<Aggregator>(new MeanOfIntegers(plan, rows)) : std::make_unique<MeanOfNumbers>(plan, rows);
   if (name == "min" || name == "arg_min") return std::make_unique<Extreme>(plan, rows, false);
   if (name == "max" || name == "arg_max") return std::make_unique<Extreme>(plan, rows, true);
   if (name == "first") return std::make_unique<Ordered>(plan, rows, false);

@@ -17,13 +17,13 @@ namespace tidemill {
 /// An aggregate bound to slots of a RowStore.
 struct AggregatePlan {
   std::string function;
-  int slot = -1;        ///< the argument; -1: none (count_rows)
-  int second_slot = -1; ///< arg_min, arg_max: what is compared
-  int filter_slot = -1; ///< only rows where this is true; -1: all
+  int slot = -1;         ///< the argument; -1: none (count_rows)
+  int second_slot = -1;  ///< arg_min, arg_max: what is compared
+  int filter_slot = -1;  ///< only rows where this is true; -1: all
   bool skips_nulls = true;
   Type argument = Type::kDouble;
   Type second = Type::kDouble;
-  double parameter = 0; ///< lag: rows back; quantile_cont: the fraction
+  double parameter = 0;  ///< lag: rows back; quantile_cont: the fraction
 
   bool Takes(const RowStore& rows, size_t row) const {
     if (filter_slot >= 0 && !rows.IsTrue(static_cast<size_t>(filter_slot), row)) return false;

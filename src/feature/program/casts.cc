@@ -59,7 +59,8 @@ Datum TextToNumber(const Datum& a) {
   if (text.empty() || end != text.data() + text.size() || error == std::errc::invalid_argument) return Datum::Null();
   if (error == std::errc::result_out_of_range) {
     const size_t exponent = text.find_first_of("eE");
-    if (exponent != std::string_view::npos && text.substr(exponent + 1).starts_with('-')) return Datum::Number(text[0] == '-' ? -0.0 : 0.0);
+    if (exponent != std::string_view::npos && text.substr(exponent + 1).starts_with('-'))
+      return Datum::Number(text[0] == '-' ? -0.0 : 0.0);
     value = std::numeric_limits<double>::infinity();
     return Datum::Number(text[0] == '-' ? -value : value);
   }

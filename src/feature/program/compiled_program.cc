@@ -84,7 +84,8 @@ Status CompiledProgram::AddAggregate(const Program& program, const Aggregate& ag
     TIDEMILL_ASSIGN_OR_RETURN(plan.filter_slot, SlotFor(*aggregate.filter));
   }
   WindowPlan window = WindowOf(program, aggregate);
-  auto at = std::find_if(windows_.begin(), windows_.end(), [&](const WindowPlan& w) { return w.delay == window.delay && w.reach == window.reach; });
+  auto at = std::find_if(windows_.begin(), windows_.end(),
+                         [&](const WindowPlan& w) { return w.delay == window.delay && w.reach == window.reach; });
   if (at == windows_.end()) at = windows_.insert(windows_.end(), window);
   at->aggregates.push_back(aggregates_.size());
   aggregates_.push_back(std::move(plan));

@@ -40,7 +40,8 @@ class CompiledProgram {
 
   /// Evaluates what the aggregates read of one row.
   void FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const;
-  /// The features from the results of the aggregates. NaN (0 / 0 over an empty window) is missing like null; defaults are applied.
+  /// The features from the results of the aggregates. NaN (0 / 0 over an empty window) is missing like null; defaults are
+  /// applied.
   void FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const;
 
  private:

@@ -41,12 +41,18 @@ Datum ToDatum(const Value& value, Type type) {
 Value ToValue(const Datum& datum, Type type) {
   if (datum.null) return {};
   switch (type) {
-    case Type::kBool: return datum.integer != 0;
-    case Type::kInt64: return datum.integer;
-    case Type::kDouble: return datum.number;
-    case Type::kText: return std::string(datum.text);
-    case Type::kTimestamp: return Timestamp{datum.integer};
-    case Type::kDate: return Date{static_cast<int32_t>(datum.integer)};
+    case Type::kBool:
+      return datum.integer != 0;
+    case Type::kInt64:
+      return datum.integer;
+    case Type::kDouble:
+      return datum.number;
+    case Type::kText:
+      return std::string(datum.text);
+    case Type::kTimestamp:
+      return Timestamp{datum.integer};
+    case Type::kDate:
+      return Date{static_cast<int32_t>(datum.integer)};
   }
   return {};
 }

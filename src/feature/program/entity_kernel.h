@@ -66,8 +66,8 @@ class EntityKernel {
   std::vector<Window> windows_;
   std::vector<Datum> results_;
   TextPool texts_;
-  bool indexed_ = false;   ///< by_entry is right for the rows there are
-  bool running_ = false;   ///< the windows hold what is visible at time_
+  bool indexed_ = false;  ///< by_entry is right for the rows there are
+  bool running_ = false;  ///< the windows hold what is visible at time_
   int64_t time_ = 0;
   size_t duplicates_ = 0;
 };

@@ -18,11 +18,15 @@ Error BadState(std::string_view why) {
 class KernelState : public EntityState {
  public:
   KernelState(const Program& program, std::shared_ptr<const CompiledProgram> compiled)
-      : compiled_(std::move(compiled)), columns_(program.columns.size()), slots_(compiled_->slot_types().size()), kernel_(compiled_) {}
+      : compiled_(std::move(compiled)),
+        columns_(program.columns.size()),
+        slots_(compiled_->slot_types().size()),
+        kernel_(compiled_) {}
 
   Status Update(const FeatureEvent& event) override {
     if (event.values.size() != columns_.size()) {
-      return InternalError("a row has " + std::to_string(event.values.size()) + " values for " + std::to_string(columns_.size()) + " columns");
+      return InternalError("a row has " + std::to_string(event.values.size()) + " values for " + std::to_string(columns_.size()) +
+                           " columns");
     }
     for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = ToDatum(event.values[i], compiled_->column_types()[i]);
     texts_.Reset();
@@ -113,7 +117,8 @@ class KernelState : public EntityState {
     VarintReader reader(bytes.substr(kMagic.size()));
     if (reader.Unsigned() != rows.slots()) return BadState("it belongs to another program");
     for (size_t slot = 0; slot < rows.slots(); ++slot) {
-      if (reader.Bytes(1) != std::string_view(std::string(1, static_cast<char>(rows.slot_type(slot))))) return BadState("it belongs to another program");
+      if (reader.Bytes(1) != std::string_view(std::string(1, static_cast<char>(rows.slot_type(slot)))))
+        return BadState("it belongs to another program");
     }
     const uint64_t count = reader.Unsigned();
     std::vector<Datum> slots(rows.slots());
@@ -132,7 +137,9 @@ class KernelState : public EntityState {
 
   /// Sums and differences that wrap around, so that any times survive Save and Load.
   static int64_t Sum(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
-  static int64_t Difference(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b)); }
+  static int64_t Difference(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
+  }
 
   static Datum LoadSlot(Type type, VarintReader& reader) {
     if (reader.Bytes(1) != std::string_view("\1", 1)) return Datum::Null();

@@ -81,7 +81,9 @@ class Oracle {
     if (f == "count") return static_cast<int64_t>(rows.size());
     std::vector<Value> values;
     for (const FeatureEvent* row : rows) values.push_back(At(row, aggregate));
-    if (f == "count_distinct") return static_cast<int64_t>(std::set<Value, bool (*)(const Value&, const Value&)>(values.begin(), values.end(), DistinctLess).size());
+    if (f == "count_distinct")
+      return static_cast<int64_t>(
+          std::set<Value, bool (*)(const Value&, const Value&)>(values.begin(), values.end(), DistinctLess).size());
     if (values.empty()) return {};
     std::stable_sort(values.begin(), values.end(), Less);
     if (f == "min") return values.front();
@@ -103,8 +105,9 @@ class Oracle {
     const FeatureEvent* best = nullptr;
     for (const FeatureEvent* row : rows) {
       if (IsNull(At(row, aggregate, 1))) continue;
-      const bool better = best == nullptr || (aggregate.function == "arg_min" ? Less(At(row, aggregate, 1), At(best, aggregate, 1))
-                                                                              : Less(At(best, aggregate, 1), At(row, aggregate, 1)));
+      const bool better =
+          best == nullptr || (aggregate.function == "arg_min" ? Less(At(row, aggregate, 1), At(best, aggregate, 1))
+                                                              : Less(At(best, aggregate, 1), At(row, aggregate, 1)));
       if (better) best = row;
     }
     return best == nullptr ? Value() : At(best, aggregate);
@@ -118,7 +121,9 @@ class Oracle {
       __extension__ __int128 sum = 0;
       for (const Value& value : values) sum += std::get<int64_t>(value);
       if (f == "avg") return static_cast<double>(sum) / count;
-      return sum > std::numeric_limits<int64_t>::max() || sum < std::numeric_limits<int64_t>::min() ? Value() : Value(static_cast<int64_t>(sum));
+      return sum > std::numeric_limits<int64_t>::max() || sum < std::numeric_limits<int64_t>::min()
+                 ? Value()
+                 : Value(static_cast<int64_t>(sum));
     }
     std::vector<double> numbers;
     for (const Value& value : values) numbers.push_back(std::get<double>(value));
@@ -152,11 +157,31 @@ class Oracle {
 constexpr int64_t kSecond = kMicrosPerSecond;
 
 Aggregate RandomAggregate(std::mt19937_64& random) {
-  const std::vector<std::pair<std::string, std::vector<int>>> choices = {
-      {"count_rows", {}},     {"count", {0}},      {"count_distinct", {0}}, {"count_distinct", {2}}, {"sum", {0}},       {"sum", {1}},      {"avg", {0}},
-      {"avg", {1}},           {"min", {0}},        {"max", {2}},            {"max", {0}},            {"min", {1}},       {"first", {2}},    {"last", {0}},
-      {"lag", {0}},           {"arg_min", {2, 0}}, {"arg_max", {0, 1}},     {"var_samp", {0}},       {"var_pop", {0}},   {"stddev_pop", {0}}, {"stddev_samp", {0}},
-      {"bool_and", {3}},      {"bool_or", {3}},    {"median", {0}},         {"quantile_cont", {0}}};
+  const std::vector<std::pair<std::string, std::vector<int>>> choices = {{"count_rows", {}},
+                                                                         {"count", {0}},
+                                                                         {"count_distinct", {0}},
+                                                                         {"count_distinct", {2}},
+                                                                         {"sum", {0}},
+                                                                         {"sum", {1}},
+                                                                         {"avg", {0}},
+                                                                         {"avg", {1}},
+                                                                         {"min", {0}},
+                                                                         {"max", {2}},
+                                                                         {"max", {0}},
+                                                                         {"min", {1}},
+                                                                         {"first", {2}},
+                                                                         {"last", {0}},
+                                                                         {"lag", {0}},
+                                                                         {"arg_min", {2, 0}},
+                                                                         {"arg_max", {0, 1}},
+                                                                         {"var_samp", {0}},
+                                                                         {"var_pop", {0}},
+                                                                         {"stddev_pop", {0}},
+                                                                         {"stddev_samp", {0}},
+                                                                         {"bool_and", {3}},
+                                                                         {"bool_or", {3}},
+                                                                         {"median", {0}},
+                                                                         {"quantile_cont", {0}}};
   constexpr Type kTypes[] = {Type::kDouble, Type::kInt64, Type::kText, Type::kBool};
   const auto& [function, columns] = choices[random() % choices.size()];
   Aggregate aggregate;
@@ -166,7 +191,9 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
     types.push_back(kTypes[column]);
     aggregate.arguments.push_back(Col(column, kTypes[column]));
   }
-  aggregate.type = function.starts_with("count") ? Type::kInt64 : function == "avg" || types[0] == Type::kDouble ? Type::kDouble : types[0];
+  aggregate.type = function.starts_with("count")                    ? Type::kInt64
+                   : function == "avg" || types[0] == Type::kDouble ? Type::kDouble
+                                                                    : types[0];
   if (function == "arg_min") aggregate.type = Type::kText;
   if (function == "lag") aggregate.arguments.push_back(Const(int64_t(random() % 4), Type::kInt64));
   if (function == "quantile_cont") aggregate.arguments.push_back(Const(double(random() % 11) / 10, Type::kDouble));
@@ -202,7 +229,8 @@ std::vector<FeatureEvent> RandomEvents(std::mt19937_64& random) {
     if (random() % 20 == 0) number = random() % 2 == 0 ? 0.0 : -0.0;
     if (random() % 60 == 0) number = std::numeric_limits<double>::quiet_NaN();
     if (random() % 60 == 0) number = std::numeric_limits<double>::infinity();
-    event.values = {number, static_cast<int64_t>(random() % 7) - 3, std::string(1 + random() % 3, static_cast<char>('a' + random() % 4)), random() % 2 == 0};
+    event.values = {number, static_cast<int64_t>(random() % 7) - 3,
+                    std::string(1 + random() % 3, static_cast<char>('a' + random() % 4)), random() % 2 == 0};
     for (Value& value : event.values) {
       if (random() % 8 == 0) value = {};
     }
@@ -253,8 +281,9 @@ TEST(EntityState, AnswersDependOnlyOnTheSetOfRows) {
         const std::vector<Value> actual = state->Query({time});
         ASSERT_EQ(actual.size(), expected.size());
         for (size_t i = 0; i < actual.size(); ++i) {
-          ASSERT_TRUE(SameBits(actual[i], expected[i])) << AggregateToJson(program.aggregates[i]) << " at " << time / kSecond << ": "
-                                                        << FormatValue(actual[i]) << " instead of " << FormatValue(expected[i]);
+          ASSERT_TRUE(SameBits(actual[i], expected[i]))
+              << AggregateToJson(program.aggregates[i]) << " at " << time / kSecond << ": " << FormatValue(actual[i])
+              << " instead of " << FormatValue(expected[i]);
         }
       }
     }
@@ -304,7 +333,8 @@ Program OneAggregate(std::string function, std::vector<Expression> arguments, st
 TEST(EntityState, WindowExcludesItsBeginningAndIncludesPeersAtItsEnd) {
   const auto state = EntityState::Make(OneAggregate("count_rows", {}, Duration{10 * kSecond}));
   for (const int64_t second : {0, 10, 20, 20}) {
-    ASSERT_TRUE(state->Update({{second * kSecond}, {second * kSecond}, second + static_cast<int64_t>(state->rows()), {1.0}}).ok());
+    ASSERT_TRUE(
+        state->Update({{second * kSecond}, {second * kSecond}, second + static_cast<int64_t>(state->rows()), {1.0}}).ok());
   }
   EXPECT_EQ(state->Query({10 * kSecond})[0], Value(int64_t{1}));
   EXPECT_EQ(state->Query({20 * kSecond})[0], Value(int64_t{2}));
@@ -345,9 +375,10 @@ TEST(Program, JsonRoundTrip) {
   std::mt19937_64 random(11);
   for (int round = 0; round < 200; ++round) {
     Program program = RandomProgram(random);
-    program.outputs.push_back({"share",
-                               Call("/", Type::kDouble, {Const(std::numeric_limits<double>::infinity(), Type::kDouble), Const(0.1, Type::kDouble)}),
-                               Value(0.5)});
+    program.outputs.push_back(
+        {"share",
+         Call("/", Type::kDouble, {Const(std::numeric_limits<double>::infinity(), Type::kDouble), Const(0.1, Type::kDouble)}),
+         Value(0.5)});
     const Json json = program.ToJson();
     const auto read = Program::FromJson(Json::parse(json.dump()));
     ASSERT_TRUE(read.ok()) << read.error().Format();

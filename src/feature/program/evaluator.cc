@@ -25,7 +25,8 @@ class Preparer {
   explicit Preparer(std::span<const Type> inputs) : inputs_(inputs) {}
 
   Result<Node> Prepare(const Expression& expression, int depth) {
-    if (depth > kExpressionDepthMax || ++nodes_ > kExpressionNodesMax) return BadProgram("an expression is too deep or too large");
+    if (depth > kExpressionDepthMax || ++nodes_ > kExpressionNodesMax)
+      return BadProgram("an expression is too deep or too large");
     Node node;
     node.type = expression.type;
     for (const Expression& argument : expression.arguments) {
@@ -39,10 +40,14 @@ class Preparer {
  private:
   Status Fill(const Expression& expression, Node& node) const {
     switch (expression.kind) {
-      case Expression::Kind::kColumn: return FillColumn(expression, node);
-      case Expression::Kind::kConstant: return FillConstant(expression, node);
-      case Expression::Kind::kCall: return FillCall(expression, node);
-      case Expression::Kind::kCase: return FillCase(node);
+      case Expression::Kind::kColumn:
+        return FillColumn(expression, node);
+      case Expression::Kind::kConstant:
+        return FillConstant(expression, node);
+      case Expression::Kind::kCall:
+        return FillCall(expression, node);
+      case Expression::Kind::kCase:
+        return FillCase(node);
     }
     return BadProgram("an expression is of an unknown kind");
   }
@@ -82,7 +87,8 @@ class Preparer {
     if (count < 3 || count % 2 == 0) return BadProgram("a case lacks a branch");
     for (size_t i = 0; i < count; ++i) {
       const bool is_condition = i % 2 == 0 && i + 1 < count;
-      if (node.arguments[i].type != (is_condition ? Type::kBool : node.type)) return BadProgram("a branch of a case has another type");
+      if (node.arguments[i].type != (is_condition ? Type::kBool : node.type))
+        return BadProgram("a branch of a case has another type");
     }
     node.evaluate = EvaluateCase;
     return Ok();
@@ -94,6 +100,8 @@ class Preparer {
 
 }  // namespace
 
-Result<Node> Prepare(const Expression& expression, std::span<const Type> inputs) { return Preparer(inputs).Prepare(expression, 1); }
+Result<Node> Prepare(const Expression& expression, std::span<const Type> inputs) {
+  return Preparer(inputs).Prepare(expression, 1);
+}
 
 }  // namespace tidemill

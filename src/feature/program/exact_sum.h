@@ -133,7 +133,8 @@ class Superaccumulator {
   /// The common case, at most three chunks: they fit 128 bits without propagating anything.
   Rounded RoundNarrow() const {
     __int128 sum = chunks_[low_];
-    for (int i = low_ + 1; i <= high_; ++i) sum += static_cast<__int128>(chunks_[i]) * (static_cast<__int128>(1) << (32 * (i - low_)));
+    for (int i = low_ + 1; i <= high_; ++i)
+      sum += static_cast<__int128>(chunks_[i]) * (static_cast<__int128>(1) << (32 * (i - low_)));
     if (sum == 0) return {};
     const bool negative = sum < 0;
     const unsigned __int128 magnitude = negative ? -static_cast<unsigned __int128>(sum) : static_cast<unsigned __int128>(sum);

@@ -27,12 +27,12 @@ TEST(ExactSum, KnownValues) {
                                    {{-0.0}, 0.0},
                                    {{1e100, 1.0, -1e100}, 1.0},
                                    {{0.1, 0.2, 0.3}, 0.6},
-                                   {{1.0, 0x1p-53}, 1.0},                         // a tie goes to even
-                                   {{1.0, 0x1p-53, tiny}, 1.0 + 0x1p-52},         // and the smallest bit breaks it
+                                   {{1.0, 0x1p-53}, 1.0},                  // a tie goes to even
+                                   {{1.0, 0x1p-53, tiny}, 1.0 + 0x1p-52},  // and the smallest bit breaks it
                                    {{-1.0, -0x1p-53, -tiny}, -1.0 - 0x1p-52},
                                    {{tiny, tiny}, 2 * tiny},
                                    {{0x1p-1022, -tiny}, 0x1p-1022 - tiny},
-                                   {{largest, largest, -largest}, largest},       // passes through what no double holds
+                                   {{largest, largest, -largest}, largest},  // passes through what no double holds
                                    {{largest, largest}, infinity},
                                    {{infinity, 1.0}, infinity},
                                    {{-infinity, 1.0}, -infinity}};

@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::array<std::string_view, 8> kComparisons = {"=", "<>", "<", "<=", ">", ">=", "is_distinct", "is_not_distinct"};
 
-std::weak_ordering CompareArguments(const Node& node, const Datum& a, const Datum& b) { return CompareDatums(a, b, node.arguments[0].type); }
+std::weak_ordering CompareArguments(const Node& node, const Datum& a, const Datum& b) {
+  return CompareDatums(a, b, node.arguments[0].type);
+}
 
 template <class Accept>
 Datum Compare(const Node& node, Evaluation& evaluation, Accept accept) {
@@ -80,7 +82,8 @@ Datum Extreme(const Node& node, Evaluation& evaluation) {
   for (const Node& argument : node.arguments) {
     const Datum value = Evaluate(argument, evaluation);
     if (value.null) continue;
-    if (best.null || (kGreatest ? CompareArguments(node, value, best) > 0 : CompareArguments(node, value, best) < 0)) best = value;
+    if (best.null || (kGreatest ? CompareArguments(node, value, best) > 0 : CompareArguments(node, value, best) < 0))
+      best = value;
   }
   return best;
 }
@@ -147,7 +150,8 @@ bool AllEqual(std::span<const Type> types) {
 const std::vector<ScalarFunction>& ScalarFunctions() {
   static const std::vector<ScalarFunction> kFunctions = [] {
     std::vector<ScalarFunction> all;
-    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time()}) all.insert(all.end(), part->begin(), part->end());
+    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time()})
+      all.insert(all.end(), part->begin(), part->end());
     return all;
   }();
   return kFunctions;
@@ -187,7 +191,8 @@ Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<cons
   }
   const std::vector<std::string> names = FunctionNames();
   if (std::find(names.begin(), names.end(), function) == names.end()) {
-    return UserError("unknown_function", "the kernel has no function '" + std::string(function) + "'", SuggestionHint(function, names));
+    return UserError("unknown_function", "the kernel has no function '" + std::string(function) + "'",
+                     SuggestionHint(function, names));
   }
   return UserError("argument_types", "'" + std::string(function) + "' does not take " + TypeList(arguments));
 }

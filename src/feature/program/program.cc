@@ -15,7 +15,8 @@ namespace {
 constexpr int kFormat = 1;
 
 Error BadProgram(std::string message) {
-  return UserError("bad_program", "this is not a feature program: " + std::move(message), "compile the view again with this version");
+  return UserError("bad_program", "this is not a feature program: " + std::move(message),
+                   "compile the view again with this version");
 }
 
 // ---- writing
@@ -27,13 +28,20 @@ Json NumberToJson(double value) {
 
 Json ValueToJson(const Value& value) {
   switch (value.index()) {
-    case 1: return std::get<bool>(value);
-    case 2: return std::get<int64_t>(value);
-    case 3: return NumberToJson(std::get<double>(value));
-    case 4: return std::get<std::string>(value);
-    case 5: return std::get<Timestamp>(value).micros;
-    case 6: return std::get<Date>(value).days;
-    default: return nullptr;
+    case 1:
+      return std::get<bool>(value);
+    case 2:
+      return std::get<int64_t>(value);
+    case 3:
+      return NumberToJson(std::get<double>(value));
+    case 4:
+      return std::get<std::string>(value);
+    case 5:
+      return std::get<Timestamp>(value).micros;
+    case 6:
+      return std::get<Date>(value).days;
+    default:
+      return nullptr;
   }
 }
 
@@ -100,7 +108,8 @@ Result<std::optional<Duration>> DurationMember(const Json& json, const char* nam
   if (!json.contains(name)) return std::optional<Duration>();
   const Json& member = json[name];
   constexpr int64_t kDurationMax = 36'500 * kMicrosPerDay;  // so that sums of a few of them can't overflow
-  if (!member.is_number_integer() || member.get<int64_t>() < 0 || member.get<int64_t>() > kDurationMax) return BadProgram(fmt::format("'{}' is not a duration", name));
+  if (!member.is_number_integer() || member.get<int64_t>() < 0 || member.get<int64_t>() > kDurationMax)
+    return BadProgram(fmt::format("'{}' is not a duration", name));
   return std::optional<Duration>(Duration{member.get<int64_t>()});
 }
 
@@ -108,14 +117,19 @@ Result<Value> ValueFromJson(const Json& json, Type type) {
   const Error error = BadProgram("a constant does not have its type");
   if (json.is_null()) return Value();
   switch (type) {
-    case Type::kBool: return json.is_boolean() ? Result<Value>(json.get<bool>()) : error;
-    case Type::kInt64: return json.is_number_integer() ? Result<Value>(json.get<int64_t>()) : error;
-    case Type::kText: return json.is_string() ? Result<Value>(json.get<std::string>()) : error;
-    case Type::kTimestamp: return json.is_number_integer() ? Result<Value>(Timestamp{json.get<int64_t>()}) : error;
+    case Type::kBool:
+      return json.is_boolean() ? Result<Value>(json.get<bool>()) : error;
+    case Type::kInt64:
+      return json.is_number_integer() ? Result<Value>(json.get<int64_t>()) : error;
+    case Type::kText:
+      return json.is_string() ? Result<Value>(json.get<std::string>()) : error;
+    case Type::kTimestamp:
+      return json.is_number_integer() ? Result<Value>(Timestamp{json.get<int64_t>()}) : error;
     case Type::kDate:
       if (!json.is_number_integer() || json.get<int64_t>() != static_cast<int32_t>(json.get<int64_t>())) return error;
       return Value(Date{json.get<int32_t>()});
-    case Type::kDouble: break;
+    case Type::kDouble:
+      break;
   }
   if (json.is_number()) return Value(json.get<double>());
   if (json == "nan") return Value(std::numeric_limits<double>::quiet_NaN());

@@ -19,11 +19,11 @@ namespace tidemill {
 struct Expression {
   enum class Kind { kColumn, kConstant, kCall, kCase };
   Kind kind = Kind::kConstant;
-  Type type = Type::kDouble;         ///< of the result
-  int column = -1;                   ///< kColumn: index into Program::columns, or of the inputs given
-  Value constant;                    ///< kConstant
-  std::string function;              ///< kCall: canonical name: "+", "and", "coalesce", "hour", "cast" ...
-  std::vector<Expression> arguments; ///< kCall; kCase: when, then, when, then, ..., else
+  Type type = Type::kDouble;          ///< of the result
+  int column = -1;                    ///< kColumn: index into Program::columns, or of the inputs given
+  Value constant;                     ///< kConstant
+  std::string function;               ///< kCall: canonical name: "+", "and", "coalesce", "hour", "cast" ...
+  std::vector<Expression> arguments;  ///< kCall; kCase: when, then, when, then, ..., else
 };
 
 /// One aggregate over the rows of an entity inside a window (t - delay - window, t - delay].
@@ -33,21 +33,21 @@ struct Aggregate {
   std::optional<Expression> filter;   ///< over the row
   std::optional<Duration> window;     ///< nullopt: whole history
   Duration delay{0};
-  Type type = Type::kDouble;          ///< of the result
+  Type type = Type::kDouble;  ///< of the result
 };
 
 /// A feature: an expression over the aggregates of the program (kColumn indexes Program::aggregates).
 struct Output {
-  std::string name;      ///< "dep_delay_mean_2h"
+  std::string name;  ///< "dep_delay_mean_2h"
   Expression expression;
-  Value default_value;   ///< in place of null (of a view: also of NaN)
+  Value default_value;  ///< in place of null (of a view: also of NaN)
 };
 
 /// A compiled feature view. Equal programs give equal bits everywhere (docs/adr/0004-exact-sums.md).
 struct Program {
   std::string view;
-  std::vector<Field> keys;      ///< entity columns
-  std::vector<Field> columns;   ///< columns of a row that the expressions read
+  std::vector<Field> keys;     ///< entity columns
+  std::vector<Field> columns;  ///< columns of a row that the expressions read
   std::vector<Aggregate> aggregates;
   std::vector<Output> outputs;
   std::optional<Duration> ttl;

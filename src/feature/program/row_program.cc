@@ -16,7 +16,8 @@ Result<const Column*> FindInput(const Columns& rows, const Field& field) {
   }
   const bool widens = column->type == Type::kInt64 && field.type == Type::kDouble;
   if (column->type != field.type && !widens) {
-    return UserError("column_type", fmt::format("column '{}' is {}, not {}", field.name, TypeName(column->type), TypeName(field.type)));
+    return UserError("column_type",
+                     fmt::format("column '{}' is {}, not {}", field.name, TypeName(column->type), TypeName(field.type)));
   }
   return column;
 }

@@ -50,8 +50,9 @@ Datum Upper(const Datum& a, TextPool& texts) {
 
 /// Bytes of the Unicode space (category Zs) at `at`, or 0.
 size_t SpaceAt(std::string_view text, size_t at) {
-  static constexpr std::string_view kSpaces[] = {" ",      "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005",
-                                                 "\u2006", "\u2007", "\u2008", "\u2009", "\u200a", "\u202f", "\u205f", "\u3000"};
+  static constexpr std::string_view kSpaces[] = {" ",      "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002",
+                                                 "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008",
+                                                 "\u2009", "\u200a", "\u202f", "\u205f", "\u3000"};
   for (const std::string_view space : kSpaces) {
     if (text.substr(at, space.size()) == space) return space.size();
   }
@@ -98,8 +99,9 @@ Datum Left(const Datum& a, const Datum& count) {
 }
 Datum Right(const Datum& a, const Datum& count) {
   const int64_t length = CountCharacters(a.text);
-  return Datum::Text(Slice(a.text, count.integer < 0 ? std::min(length, -std::max(count.integer, -length)) : length - std::min(count.integer, length),
-                           length, length));
+  return Datum::Text(Slice(
+      a.text, count.integer < 0 ? std::min(length, -std::max(count.integer, -length)) : length - std::min(count.integer, length),
+      length, length));
 }
 
 Datum Join(const Datum& a, const Datum& b, TextPool& texts) {

@@ -44,7 +44,9 @@ Datum PartOfTimestamp(const Datum& a) {
   return Datum::Integer(Part(a.integer));
 }
 
-Datum EpochSeconds(const Datum& a) { return Datum::Number(static_cast<double>(a.integer) / static_cast<double>(kMicrosPerSecond)); }
+Datum EpochSeconds(const Datum& a) {
+  return Datum::Number(static_cast<double>(a.integer) / static_cast<double>(kMicrosPerSecond));
+}
 Datum EpochMillis(const Datum& a) { return Datum::Integer(a.integer / 1000); }
 
 /// Units of date_trunc and date_diff. `index` numbers the unit that an instant lies in, `truncate` is the beginning of it.
