@@ -211,6 +211,25 @@ TEST_F(IngestTest, AFileThatChangedReplacesItsRows) {
   EXPECT_EQ(Rows("SELECT delay, _seq FROM flights ORDER BY _seq"), "1|3\n1|6\n");
 }
 
+TEST_F(IngestTest, RowsThatAChangedFileStillHoldsKeepNumberAndTime) {
+  const auto ingest_at = [this](int64_t day) {
+    const auto report = IngestSource(project, source, *lake, {day * kMicrosPerDay}, 7, nullptr);
+    EXPECT_TRUE(report.ok()) << report.error().Format();
+    return report.ok() ? report.value().rows : -1;
+  };
+  const std::string sql = "SELECT origin, delay, _seq, epoch_us(_known_at) // 86400000000 FROM flights ORDER BY _seq";
+  Write("data/a.csv", "origin,delay,day\nEWR,1,NA\nEWR,1,NA\nJFK,2,NA\n");
+  EXPECT_EQ(ingest_at(1), 3);
+  // One of the two equal rows gone, the order turned, one row appended.
+  Write("data/a.csv", "origin,delay,day\nJFK,2,NA\nEWR,1,NA\nJFK,3,NA\n");
+  EXPECT_EQ(ingest_at(2), 1);
+  EXPECT_EQ(Rows(sql), "EWR|1|1|1\nJFK|2|3|1\nJFK|3|6|2\n");
+  Write("data/a.csv", "origin,delay,day\nEWR,1,NA\nJFK,3,NA\nEWR,1,NA\n");
+  EXPECT_EQ(ingest_at(3), 1);
+  EXPECT_EQ(Rows(sql), "EWR|1|1|1\nJFK|3|6|2\nEWR|1|9|3\n");
+  EXPECT_EQ(FindOrigin(*session, 6).value().record, 3);
+}
+
 TEST_F(IngestTest, AnotherContractReadsEverythingAgainWithTheSameNumbers) {
   Write("data/a.csv", "origin,delay,day\nEWR,1,2013-01-01\nLGA,2,2013-01-01\n");
   EXPECT_EQ(Ingest().quarantined, 1);
