@@ -12,7 +12,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array kKinds = {AssetKind::kSource, AssetKind::kTable, AssetKind::kFeatureView, AssetKind::kModel};
-constexpr std::string_view kProjectFile = "tidemill.yaml";
 constexpr size_t kNameLengthMax = 63;
 
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -10,6 +10,9 @@
 
 namespace tidemill {
 
+/// The file that makes a folder a project.
+inline constexpr std::string_view kProjectFile = "tidemill.yaml";
+
 /// A file of the project that defines an asset (or half of one: a table is .sql and, if wanted, .yaml).
 struct DefinitionFile {
   AssetKind kind = AssetKind::kSource;

@@ -29,7 +29,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kReportedErrorsMax = 100;
-constexpr std::string_view kProjectFile = "tidemill.yaml";
 
 std::string_view SchemaName(AssetKind kind) {
   switch (kind) {
