@@ -523,5 +523,44 @@ TEST_F(LakeTest, AFullDiskFailsTheCommitAndDamagesNothing) {
   EXPECT_TRUE(open.lake->Verify({}, 0).value().empty());
 }
 
+// Many tables without rows: only DuckLake's own catalog has to grow.
+TEST_F(LakeTest, ADiskThatFillsUpDuringTheCommitItselfDamagesNothing) {
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_IGN);
+    auto open = OpenLake::At(folder);
+    const int64_t before = open.Commit("CREATE TABLE t AS SELECT 1 AS i");
+    rlimit bound{};
+    getrlimit(RLIMIT_FSIZE, &bound);
+    const rlimit unbound = bound;
+    bound.rlim_cur = 200'000;
+    setrlimit(RLIMIT_FSIZE, &bound);
+    const auto insert = [](Session& session) { return session.Execute("INSERT INTO t VALUES (2)"); };
+    const auto failed = open.lake->Commit("x", {}, [&](Session& session) -> Status {
+      std::string columns = "i0 INT";
+      for (int i = 1; i < 200; ++i) columns += ", i" + std::to_string(i) + " INT";
+      for (int i = 0; i < 30; ++i) {
+        TIDEMILL_RETURN_IF_ERROR(session.Execute("CREATE TABLE u" + std::to_string(i) + "(" + columns + ")"));
+      }
+      return insert(session);
+    });
+    setrlimit(RLIMIT_FSIZE, &unbound);
+    if (failed.ok()) _exit(2);
+    if (failed.error().code != "disk_full" || failed.error().hint.empty()) {
+      fprintf(stderr, "%s %s\n", failed.error().code.c_str(), failed.error().Format().c_str());
+      _exit(3);
+    }
+    if (open.lake->CurrentSnapshot().value() != before || open.Number("SELECT count(*) FROM t") != 1) _exit(4);
+    if (open.lake->HasTable("u0").value() || !open.lake->Commit("y", {}, insert).ok()) _exit(5);
+    _exit(0);
+  }
+  int ended = 0;
+  waitpid(child, &ended, 0);
+  EXPECT_EQ(WEXITSTATUS(ended), 0);
+  auto open = OpenLake::At(folder);
+  EXPECT_EQ(open.Number("SELECT count(*) FROM t"), 2);
+  EXPECT_TRUE(open.lake->Verify({}, 0).value().empty());
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -27,6 +27,13 @@ std::string FirstSentence(std::string_view message) {
   return std::string(message);
 }
 
+/// What stopped a commit stands in the lines below the first: "Failed to flush changes into DuckLake: disk full".
+std::string CommitSentence(std::string_view message) {
+  const size_t last = message.find_last_of('\n');
+  const std::string first = FirstSentence(message);
+  return last == std::string_view::npos ? first : first + ": " + FirstSentence(message.substr(last + 1));
+}
+
 /// Candidates as DuckDB lists them: separated by commas that are not inside parentheses.
 std::vector<std::string> Candidates(const Json& json) {
   std::vector<std::string> names;
@@ -87,8 +94,10 @@ Error ResourceError(const std::string& type, std::string_view message) {
     return Unavailable("out_of_memory", FirstSentence(message),
                        "raise 'memory_limit' in tidemill.yaml, or read fewer rows at a time");
   }
-  if (Contains(message, "No space left") || Contains(message, "File too large") || Contains(message, "Disk quota")) {
-    return Unavailable("disk_full", FirstSentence(message),
+  // The last two are SQLite's, for a catalog that can't grow.
+  if (Contains(message, "No space left") || Contains(message, "File too large") || Contains(message, "Disk quota") ||
+      Contains(message, "disk is full") || Contains(message, "disk I/O error")) {
+    return Unavailable("disk_full", CommitSentence(message),
                        "free some disk space and run again: nothing that was committed is damaged");
   }
   if (type == "INTERRUPT" || type == "Interrupt") return Unavailable("interrupted", "the statement was interrupted");
@@ -115,7 +124,8 @@ Error ErrorFromDuckDb(std::string_view report) {
   const std::string message = TextAt(json, "exception_message");
   Error error = ResourceError(type, message);
   if (!error.code.empty()) return error;
-  error = UserError(Code(type, subtype, json, message), FirstSentence(message), Hint(json, subtype));
+  const bool commit = type == "TransactionContext";
+  error = UserError(Code(type, subtype, json, message), commit ? CommitSentence(message) : FirstSentence(message), Hint(json, subtype));
   error.place = PlaceOf(json);
   return error;
 }
