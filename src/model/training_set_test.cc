@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/files.h"
+
 namespace tidemill {
 namespace {
 
@@ -192,6 +194,34 @@ TEST_F(TrainingSetTest, SelectedFeaturesOfOneViewAreOneJoin) {
   const Columns rows = Build(plan, {.from = {}, .until = At("2020-01-02")}, At("2020-01-02"));
   EXPECT_EQ(rows.columns[5].name, "spending__visits");
   EXPECT_EQ(Texts(rows, "again__visits"), Texts(rows, "spending__visits"));
+}
+
+TEST_F(TrainingSetTest, OnlineRowsEqualBatchRows) {
+  const FeaturePlan plan = Plan();
+  const TemporaryFolder folder = TemporaryFolder::Make(std::filesystem::temp_directory_path(), "online").value();
+  auto store = OnlineStore::OpenEmbedded(folder.path());
+  ASSERT_TRUE(store.ok()) << store.error().Format();
+  const Timestamp now = At("2020-01-01T13:00:00Z");
+  for (const FeaturePlan::View& view : plan.views) {
+    ASSERT_TRUE(MaterializeView(**store, view.program, view.table, view.event_time, *session_, now).ok());
+  }
+  const Columns batch = Build(plan, {.from = {}, .until = now}, now);
+  const Columns requests =
+      session_
+          ->Query("SELECT shop, distance, at_time, id, other_shop FROM plans WHERE _known_at <= at_time ORDER BY at_time, _seq")
+          .value();
+  std::vector<Timestamp> times;
+  for (const int64_t micros : requests.Find("at_time")->ints) times.push_back(Timestamp{micros});
+  const auto online = BuildOnlineRows(plan, **store, requests, times);
+  ASSERT_TRUE(online.ok()) << online.error().Format();
+  ASSERT_EQ(online->columns.size(), plan.inputs.size());
+  for (const Field& input : plan.inputs) {
+    EXPECT_EQ(Texts(*online, input.name), Texts(batch, input.name)) << input.name;
+    EXPECT_EQ(online->Find(input.name)->type, input.type);
+  }
+  Columns lacking = requests;
+  lacking.columns.pop_back();
+  EXPECT_THAT(BuildOnlineRows(plan, **store, lacking, times).error().message, HasSubstr("'other_shop'"));
 }
 
 TEST_F(TrainingSetTest, ErrorsSayWhereAndWhatToDo) {
