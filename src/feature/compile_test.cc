@@ -267,7 +267,7 @@ class Writer {
       case 0:
         return "(" + Words(n) + " || " + One({Words(n), Integer(n)}) + ")";
       case 1:
-        return One({"trim", "ltrim", "rtrim"}) + "(" + Words(n) + ")";
+        return One({"lower", "upper", "trim", "ltrim", "rtrim"}) + "(" + Words(n) + ")";
       case 2:
         return "substr(" + Words(n) + ", " + One({"1", "2", "-1", "-2", "0", "-9", "9"}) + ")";
       case 3:
@@ -393,6 +393,19 @@ TEST_F(CompileTest, ExpressionsAgreeWithDuckDb) {
     ++compared;
   }
   EXPECT_GT(compared, kExpressions * 3 / 4) << refused_by_duckdb;
+}
+
+TEST_F(CompileTest, CaseOfEveryCharacterAgreesWithDuckDb) {
+  const auto rows = session_->Query(
+      "SELECT chr(i::INTEGER) AS s, upper(s) AS u, lower(s) AS l FROM range(1, 1114112) t(i) WHERE i NOT BETWEEN 55296 AND "
+      "57343");
+  ASSERT_TRUE(rows.ok()) << rows.error().Format();
+  const auto program = CompileExpressions({{"u", "upper(s)", {}}, {"l", "lower(s)", {}}}, {{"s", Type::kText}}, *session_);
+  ASSERT_TRUE(program.ok()) << program.error().Format();
+  const auto cases = program->Evaluate(*rows);
+  ASSERT_TRUE(cases.ok()) << cases.error().Format();
+  EXPECT_EQ(cases->columns[0].chars, rows->columns[1].chars);
+  EXPECT_EQ(cases->columns[1].chars, rows->columns[2].chars);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "feature/program/functions.h"
+#include "feature/program/unicode_case.h"
 
 namespace tidemill::functions {
 namespace {
@@ -32,19 +33,14 @@ std::string_view Slice(std::string_view text, int64_t begin, int64_t end, int64_
   return text.substr(first, CharacterOffset(text.substr(first), end - begin));
 }
 
-char ToLower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-char ToUpper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
-
 Datum Lower(const Datum& a, TextPool& texts) {
   std::string& text = texts.Add();
-  text.assign(a.text);
-  std::transform(text.begin(), text.end(), text.begin(), ToLower);
+  AppendLowerCase(a.text, text);
   return Datum::Text(text);
 }
 Datum Upper(const Datum& a, TextPool& texts) {
   std::string& text = texts.Add();
-  text.assign(a.text);
-  std::transform(text.begin(), text.end(), text.begin(), ToUpper);
+  AppendUpperCase(a.text, text);
   return Datum::Text(text);
 }
 
