@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <random>
 
 namespace tidemill {
 namespace {
@@ -66,6 +67,25 @@ TEST(CsvReaderTest, SplitsWhateverThePiecesAre) {
   for (const size_t piece : {1, 2, 3, 5, 7, 1000}) {
     SCOPED_TRACE(piece);
     EXPECT_EQ(ReadAll(text, ',', piece), expected);
+  }
+}
+
+TEST(CsvReaderTest, AnyBytesGiveTheSameRecordsWhateverThePiecesAre) {
+  std::mt19937 random(11);
+  const std::string alphabet = "a1,,\"\"\n\n\r\xE9 ";
+  for (int round = 0; round < 300; ++round) {
+    std::string text = "a,b\n";
+    for (unsigned i = random() % 60; i > 0; --i) text += alphabet[random() % alphabet.size()];
+    SCOPED_TRACE(text);
+    const auto whole = ReadAll(text);
+    for (const size_t piece : {1, 3}) EXPECT_EQ(ReadAll(text, ',', piece), whole);
+    int64_t line = 1;
+    for (const Read& read : whole) {
+      EXPECT_GT(read.line, line - 1);
+      EXPECT_TRUE(read.problem.empty() == (read.cells.size() == 2)) << read;
+      EXPECT_NE(text.find(read.raw), std::string::npos);
+      line = read.line;
+    }
   }
 }
 

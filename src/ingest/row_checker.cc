@@ -26,9 +26,15 @@ std::string Shown(std::string_view text) {
   return EscapeInvalidUtf8(text.substr(0, end)) + "...";
 }
 
+/// from_chars knows no plus. False when no number can follow: "+-1", "+".
+bool DropPlus(std::string_view* text) {
+  if (text->empty() || (*text)[0] != '+') return !text->empty();
+  text->remove_prefix(1);
+  return !text->empty() && (*text)[0] != '+' && (*text)[0] != '-';
+}
+
 bool ParseInteger(std::string_view text, int64_t* value) {
-  if (!text.empty() && text[0] == '+') text.remove_prefix(1);
-  if (text.empty() || text[0] == '+') return false;
+  if (!DropPlus(&text)) return false;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value);
   if (parsed.ec != std::errc() || parsed.ptr == text.data()) return false;
   std::string_view rest = text.substr(static_cast<size_t>(parsed.ptr - text.data()));
@@ -40,8 +46,7 @@ bool ParseInteger(std::string_view text, int64_t* value) {
 }
 
 bool ParseNumber(std::string_view text, double* value) {
-  if (!text.empty() && text[0] == '+') text.remove_prefix(1);
-  if (text.empty() || text[0] == '+') return false;
+  if (!DropPlus(&text)) return false;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value);
   // Too small for a double is zero, not an error; from_chars does not say which it was.
   if (parsed.ec == std::errc::result_out_of_range) return false;
