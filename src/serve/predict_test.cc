@@ -5,7 +5,6 @@
 #include "serve/live_model.h"
 #include "serve/serve_doubles.h"
 #include "serve/spine_rows.h"
-#include "sql/database.h"
 
 namespace tidemill {
 namespace {
