@@ -23,8 +23,7 @@ struct Twin {
 
 class LineParser {
  public:
-  LineParser(const Command& root, const std::vector<Parameter>& common)
-      : app_(root.summary, root.name), common_(common) {
+  LineParser(const Command& root, const std::vector<Parameter>& common) : app_(root.summary, root.name), common_(common) {
     Prepare(root, {}, &app_);
     app_.add_flag("--version", version_);
     for (const Parameter& parameter : common_) AddParameter(parameter, &twins_.front());
@@ -56,8 +55,7 @@ class LineParser {
     app->allow_extras(true);
     app->fallthrough(path.size() > 1);
     for (const Parameter& parameter : command.parameters) AddParameter(parameter, &twin);
-    for (const Command& child : command.commands)
-      Prepare(child, path, app->add_subcommand(child.name, child.summary));
+    for (const Command& child : command.commands) Prepare(child, path, app->add_subcommand(child.name, child.summary));
   }
 
   void AddParameter(const Parameter& parameter, Twin* twin) {
@@ -99,8 +97,7 @@ class LineParser {
         return UserError("unknown_command", fmt::format("unknown command '{}' of {}", text, where),
                          SuggestionHint(text, CommandNames(*chosen.command)));
       }
-      return UserError("unexpected_argument",
-                       fmt::format("{} takes no further argument, but '{}' came", where, text),
+      return UserError("unexpected_argument", fmt::format("{} takes no further argument, but '{}' came", where, text),
                        HelpHint(chosen));
     }
     return Ok();
@@ -114,10 +111,9 @@ class LineParser {
   static Status Store(const Twin& twin, const Twin& chosen) {
     for (const auto& [parameter, texts] : twin.texts) {
       if (parameter->required && texts.empty()) {
-        return UserError(
-            "missing_argument",
-            fmt::format("'{}' needs {}: {}", CommandLine(chosen.path), parameter->name, parameter->help),
-            "usage: " + UsageLine(chosen.path));
+        return UserError("missing_argument",
+                         fmt::format("'{}' needs {}: {}", CommandLine(chosen.path), parameter->name, parameter->help),
+                         "usage: " + UsageLine(chosen.path));
       }
       for (const std::string& text : texts) TIDEMILL_RETURN_IF_ERROR(parameter->store(text));
     }
@@ -142,13 +138,10 @@ class LineParser {
     return names;
   }
 
-  static std::string HelpHint(const Twin& chosen) {
-    return fmt::format("see '{} --help'", CommandLine(chosen.path));
-  }
+  static std::string HelpHint(const Twin& chosen) { return fmt::format("see '{} --help'", CommandLine(chosen.path)); }
 
   static std::string Lowered(std::string text) {
-    if (!text.empty() && std::isupper(static_cast<unsigned char>(text[0])))
-      text[0] = static_cast<char>(std::tolower(text[0]));
+    if (!text.empty() && std::isupper(static_cast<unsigned char>(text[0]))) text[0] = static_cast<char>(std::tolower(text[0]));
     return text;
   }
 

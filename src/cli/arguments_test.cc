@@ -32,8 +32,7 @@ Command Tree(Stored* stored) {
   Command lake;
   lake.name = "lake";
   lake.summary = "a group";
-  lake.commands = {Leaf("verify", {}),
-                   Leaf("compact", {Option("--keep", "DURATION", "how long", &stored->every)})};
+  lake.commands = {Leaf("verify", {}), Leaf("compact", {Option("--keep", "DURATION", "how long", &stored->every)})};
   Command hidden = Leaf("hidden", {});
   hidden.hidden = true;
   Command root;
@@ -41,11 +40,9 @@ Command Tree(Stored* stored) {
   root.summary = "a tree";
   root.commands = {
       Leaf("run", {Positional("ASSET", "which", &stored->assets)}),
-      Leaf("query", {Positional("SQL", "what", &stored->sql).Required(),
-                     Option("--limit", "ROWS", "rows", &stored->limit, 0, 50),
+      Leaf("query", {Positional("SQL", "what", &stored->sql).Required(), Option("--limit", "ROWS", "rows", &stored->limit, 0, 50),
                      Option("--from", "TIME", "begin", &stored->from)}),
-      Leaf("shell", {Positional("SHELL", "which", &stored->shell).Required().OneOf({"bash", "zsh"})}), lake,
-      hidden};
+      Leaf("shell", {Positional("SHELL", "which", &stored->shell).Required().OneOf({"bash", "zsh"})}), lake, hidden};
   return root;
 }
 
@@ -56,8 +53,7 @@ std::vector<Parameter> Common(Stored* stored) {
   return common;
 }
 
-Result<ParsedArguments> Parse(Stored* stored, const std::vector<std::string>& arguments,
-                              std::string* line = nullptr) {
+Result<ParsedArguments> Parse(Stored* stored, const std::vector<std::string>& arguments, std::string* line = nullptr) {
   const Command root = Tree(stored);
   auto parsed = ParseArguments(root, Common(stored), arguments);
   if (parsed.ok() && line != nullptr) *line = CommandLine(parsed->path);
@@ -67,10 +63,7 @@ Result<ParsedArguments> Parse(Stored* stored, const std::vector<std::string>& ar
 TEST(ParseArguments, StoresValuesOfCommandAndCommonOptions) {
   Stored stored;
   std::string line;
-  ASSERT_TRUE(Parse(&stored,
-                    {"query", "--limit", "5", "SELECT 1", "--from=2013-05-01", "--json", "--project", "x"},
-                    &line)
-                  .ok());
+  ASSERT_TRUE(Parse(&stored, {"query", "--limit", "5", "SELECT 1", "--from=2013-05-01", "--json", "--project", "x"}, &line).ok());
   EXPECT_EQ(line, "tidemill query");
   EXPECT_EQ(stored.sql, "SELECT 1");
   EXPECT_EQ(stored.limit, 5);
@@ -137,18 +130,9 @@ TEST(ParseArguments, TellsWhatIsWrong) {
       {{}, "missing_argument", "'tidemill' needs a command", "run, query"},
       {{"rum"}, "unknown_command", "unknown command 'rum' of 'tidemill'", "did you mean 'run'?"},
       {{"lake"}, "missing_argument", "'tidemill lake' needs a command", "verify, compact"},
-      {{"lake", "verfy"},
-       "unknown_command",
-       "unknown command 'verfy' of 'tidemill lake'",
-       "did you mean 'verify'?"},
-      {{"query", "x", "--limt", "3"},
-       "unknown_option",
-       "unknown option '--limt' of 'tidemill query'",
-       "did you mean '--limit'?"},
-      {{"query", "x", "--limt=3"},
-       "unknown_option",
-       "unknown option '--limt' of 'tidemill query'",
-       "did you mean '--limit'?"},
+      {{"lake", "verfy"}, "unknown_command", "unknown command 'verfy' of 'tidemill lake'", "did you mean 'verify'?"},
+      {{"query", "x", "--limt", "3"}, "unknown_option", "unknown option '--limt' of 'tidemill query'", "did you mean '--limit'?"},
+      {{"query", "x", "--limt=3"}, "unknown_option", "unknown option '--limt' of 'tidemill query'", "did you mean '--limit'?"},
       {{"query"},
        "missing_argument",
        "'tidemill query' needs SQL: what",
@@ -161,19 +145,10 @@ TEST(ParseArguments, TellsWhatIsWrong) {
        "bad_argument",
        "'many' does not do for --limit",
        "expected a whole number from 0 to 50"},
-      {{"query", "x", "--limit", "51"},
-       "bad_argument",
-       "'51' does not do for --limit",
-       "expected a whole number from 0 to 50"},
-      {{"query", "x", "--limit", "5x"},
-       "bad_argument",
-       "'5x' does not do for --limit",
-       "expected a whole number from 0 to 50"},
+      {{"query", "x", "--limit", "51"}, "bad_argument", "'51' does not do for --limit", "expected a whole number from 0 to 50"},
+      {{"query", "x", "--limit", "5x"}, "bad_argument", "'5x' does not do for --limit", "expected a whole number from 0 to 50"},
       {{"query", "x", "--limit"}, "bad_argument", "", "see 'tidemill query --help'"},
-      {{"query", "x", "--from", "yesterday"},
-       "bad_time",
-       "--from: 'yesterday' is not a time",
-       "write 2013-05-01"},
+      {{"query", "x", "--from", "yesterday"}, "bad_time", "--from: 'yesterday' is not a time", "write 2013-05-01"},
       {{"shell", "fsh"}, "bad_argument", "'fsh' does not do for SHELL", "bash, zsh"},
   };
   for (const Case& c : cases) {
@@ -191,8 +166,8 @@ TEST(Help, ShowsParametersAndLeavesOutHiddenCommands) {
   Stored stored;
   const Command root = Tree(&stored);
   const std::string text = HelpText({&root, root.Find("query")}, Common(&stored));
-  for (const char* part : {"Usage: tidemill query SQL [--limit ROWS] [--from TIME]",
-                           "Arguments:\n  SQL  what", "--limit ROWS", "--project DIR", "--help"}) {
+  for (const char* part : {"Usage: tidemill query SQL [--limit ROWS] [--from TIME]", "Arguments:\n  SQL  what", "--limit ROWS",
+                           "--project DIR", "--help"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(HelpText({&root}, Common(&stored)).find("hidden"), std::string::npos);

@@ -10,9 +10,8 @@ Command MakeCheckCommand() {
   command.name = "check";
   command.summary = "Validate the project without running it";
   command.details =
-      "Reads every definition, parses and binds the SQL, compiles the features, and finds what would leak "
-      "the future into a model. All errors "
-      "of one pass are shown.";
+      "Reads every definition, parses and binds the SQL, compiles the features, and finds what would leak the future into a "
+      "model. All errors of one pass are shown.";
   command.examples = {{"tidemill check", "the project here"},
                       {"tidemill check --project flights --json", "for an editor or a build"}};
   command.run = [](CommandContext& context) -> Status {

@@ -18,21 +18,18 @@ Parameter Named(std::string name, std::string value_name, std::string help) {
 }
 
 Error BadArgument(const std::string& name, const std::string& text, const std::string& expected) {
-  return UserError("bad_argument", fmt::format("'{}' does not do for {}", text, name),
-                   "expected " + expected);
+  return UserError("bad_argument", fmt::format("'{}' does not do for {}", text, name), "expected " + expected);
 }
 
 }  // namespace
 
 Parameter Parameter::OneOf(std::vector<std::string> values) && {
   choices = values;
-  store = [values = std::move(values), name = name,
-           inner = std::move(store)](const std::string& text) -> Status {
+  store = [values = std::move(values), name = name, inner = std::move(store)](const std::string& text) -> Status {
     for (const std::string& value : values) {
       if (value == text) return inner(text);
     }
-    return UserError("bad_argument", fmt::format("'{}' does not do for {}", text, name),
-                     SuggestionHint(text, values));
+    return UserError("bad_argument", fmt::format("'{}' does not do for {}", text, name), SuggestionHint(text, values));
   };
   return std::move(*this);
 }
@@ -55,8 +52,7 @@ Parameter Option(std::string name, std::string value_name, std::string help, std
   return parameter;
 }
 
-Parameter Option(std::string name, std::string value_name, std::string help,
-                 std::optional<std::string>* target) {
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<std::string>* target) {
   Parameter parameter = Named(std::move(name), std::move(value_name), std::move(help));
   parameter.store = [target](const std::string& text) -> Status {
     *target = text;
@@ -65,8 +61,8 @@ Parameter Option(std::string name, std::string value_name, std::string help,
   return parameter;
 }
 
-Parameter Option(std::string name, std::string value_name, std::string help, std::optional<int64_t>* target,
-                 int64_t min, int64_t max) {
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<int64_t>* target, int64_t min,
+                 int64_t max) {
   Parameter parameter = Named(std::move(name), std::move(value_name), std::move(help));
   parameter.store = [name = parameter.name, target, min, max](const std::string& text) -> Status {
     int64_t number = 0;
@@ -82,8 +78,7 @@ Parameter Option(std::string name, std::string value_name, std::string help, std
   return parameter;
 }
 
-Parameter Option(std::string name, std::string value_name, std::string help,
-                 std::optional<Timestamp>* target) {
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<Timestamp>* target) {
   Parameter parameter = Named(std::move(name), std::move(value_name), std::move(help));
   parameter.store = [name = parameter.name, target](const std::string& text) -> Status {
     auto parsed = ParseTimestamp(text);
@@ -94,8 +89,7 @@ Parameter Option(std::string name, std::string value_name, std::string help,
   return parameter;
 }
 
-Parameter Option(std::string name, std::string value_name, std::string help,
-                 std::optional<Duration>* target) {
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<Duration>* target) {
   Parameter parameter = Named(std::move(name), std::move(value_name), std::move(help));
   parameter.store = [name = parameter.name, target](const std::string& text) -> Status {
     auto parsed = ParseDuration(text);

@@ -44,13 +44,11 @@ struct Parameter {
 
 Parameter Flag(std::string name, std::string help, bool* target);
 Parameter Option(std::string name, std::string value_name, std::string help, std::string* target);
-Parameter Option(std::string name, std::string value_name, std::string help,
-                 std::optional<std::string>* target);
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<std::string>* target);
 /// Whole numbers from `min` to `max`.
-Parameter Option(std::string name, std::string value_name, std::string help, std::optional<int64_t>* target,
-                 int64_t min, int64_t max = INT64_MAX);
-Parameter Option(std::string name, std::string value_name, std::string help,
-                 std::optional<Timestamp>* target);
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<int64_t>* target, int64_t min,
+                 int64_t max = INT64_MAX);
+Parameter Option(std::string name, std::string value_name, std::string help, std::optional<Timestamp>* target);
 Parameter Option(std::string name, std::string value_name, std::string help, std::optional<Duration>* target);
 Parameter Positional(std::string name, std::string help, std::string* target);
 Parameter Positional(std::string name, std::string help, std::vector<std::string>* target);

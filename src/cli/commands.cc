@@ -17,8 +17,7 @@ constexpr int kExitUsage = 2;
 
 void TellError(const Error& error, bool json, Console& console) {
   if (json) {
-    console.Tell(Json{{"error", ErrorToJson(error)}}.dump(-1, ' ', false, Json::error_handler_t::replace) +
-                 "\n");
+    console.Tell(Json{{"error", ErrorToJson(error)}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
     return;
   }
   std::string text = error.Format();
@@ -48,9 +47,8 @@ std::unique_ptr<const Command> MakeCommandTree() {
   root->name = "tidemill";
   root->summary = "machine learning inside data engineering, as one program and one folder of plain files";
   root->details =
-      "Data goes to stdout, messages and progress to stderr. The exit code is 0 only on success, 1 when the "
-      "command failed, 2 when the command "
-      "line is wrong. With --json, data and errors are JSON.";
+      "Data goes to stdout, messages and progress to stderr. The exit code is 0 only on success, 1 when the command failed, 2 "
+      "when the command line is wrong. With --json, data and errors are JSON.";
   root->examples = {{"tidemill init --from churn.csv --predict churned", "a project that runs at once"},
                     {"tidemill run", "bring everything up to date"},
                     {"tidemill run --help", "what a command does"}};
@@ -77,13 +75,11 @@ std::unique_ptr<const Command> MakeCommandTree() {
 
 std::vector<Parameter> CommonParameters(CommandContext* context) {
   std::vector<Parameter> common;
-  common.push_back(
-      Option("--project", "DIR", "folder of the project, or one below it (default: .)", &context->project)
-          .Offering(Completes::kFolders));
+  common.push_back(Option("--project", "DIR", "folder of the project, or one below it (default: .)", &context->project)
+                       .Offering(Completes::kFolders));
   common.push_back(Flag("--json", "data and errors as JSON", &context->json));
-  common.push_back(Option("--now", "TIME",
-                          "the project clock: what became known later is not seen (default: the wall clock)",
-                          &context->now));
+  common.push_back(
+      Option("--now", "TIME", "the project clock: what became known later is not seen (default: the wall clock)", &context->now));
   return common;
 }
 

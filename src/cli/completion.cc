@@ -31,25 +31,21 @@ std::vector<std::string> NextWords(const Command& command, const std::vector<Par
   return next;
 }
 
-void Collect(const Command& command, const std::string& path, const std::vector<Parameter>& common,
-             std::vector<Words>* out) {
+void Collect(const Command& command, const std::string& path, const std::vector<Parameter>& common, std::vector<Words>* out) {
   if (command.hidden) return;
   Words words{path, &command, NextWords(command, common), Completes::kNothing};
   for (const Parameter& parameter : command.parameters) {
-    if (parameter.positional && words.positional == Completes::kNothing)
-      words.positional = parameter.completes;
+    if (parameter.positional && words.positional == Completes::kNothing) words.positional = parameter.completes;
   }
   out->push_back(std::move(words));
-  for (const Command& child : command.commands)
-    Collect(child, path.empty() ? child.name : path + " " + child.name, common, out);
+  for (const Command& child : command.commands) Collect(child, path.empty() ? child.name : path + " " + child.name, common, out);
 }
 
 /// Names of assets are the names of files below the project's folders.
 constexpr std::string_view kAssetNames =
-    "for f in sources/*.yaml tables/*.sql features/*.yaml models/*.yaml; do [ -e \"$f\" ] && f=${f##*/} && "
-    "echo \"${f%.*}\"; done";
-constexpr std::string_view kModelNames =
-    "for f in models/*.yaml; do [ -e \"$f\" ] && f=${f##*/} && echo \"${f%.*}\"; done";
+    "for f in sources/*.yaml tables/*.sql features/*.yaml models/*.yaml; do [ -e \"$f\" ] && f=${f##*/} && echo \"${f%.*}\"; "
+    "done";
+constexpr std::string_view kModelNames = "for f in models/*.yaml; do [ -e \"$f\" ] && f=${f##*/} && echo \"${f%.*}\"; done";
 
 std::string ShellWords(const Words& words) {
   std::string text = fmt::format("{}", fmt::join(words.next, " "));
@@ -103,21 +99,19 @@ std::string FishCondition(const Words& words) {
 std::string FishScript(const std::vector<Words>& all, const std::vector<Parameter>& common) {
   std::string script = "complete -c tidemill -f\n";
   for (const Parameter& parameter : common) {
-    script += fmt::format("complete -c tidemill -l {}{} -d {}\n", parameter.name.substr(2),
-                          parameter.IsFlag() ? "" : " -r", FishQuoted(parameter.help));
+    script += fmt::format("complete -c tidemill -l {}{} -d {}\n", parameter.name.substr(2), parameter.IsFlag() ? "" : " -r",
+                          FishQuoted(parameter.help));
   }
   for (const Words& words : all) {
     const std::string condition = FishQuoted(FishCondition(words));
     for (const Command& child : words.command->commands) {
       if (!child.hidden)
-        script += fmt::format("complete -c tidemill -n {} -a {} -d {}\n", condition, child.name,
-                              FishQuoted(child.summary));
+        script += fmt::format("complete -c tidemill -n {} -a {} -d {}\n", condition, child.name, FishQuoted(child.summary));
     }
     for (const Parameter& parameter : words.command->parameters) {
       if (!parameter.positional) {
-        script +=
-            fmt::format("complete -c tidemill -n {} -l {}{} -d {}\n", condition, parameter.name.substr(2),
-                        parameter.IsFlag() ? "" : " -r", FishQuoted(parameter.help));
+        script += fmt::format("complete -c tidemill -n {} -l {}{} -d {}\n", condition, parameter.name.substr(2),
+                              parameter.IsFlag() ? "" : " -r", FishQuoted(parameter.help));
       } else if (!parameter.choices.empty()) {
         script += fmt::format("complete -c tidemill -n {} -a {}\n", condition,
                               FishQuoted(fmt::format("{}", fmt::join(parameter.choices, " "))));
@@ -125,9 +119,8 @@ std::string FishScript(const std::vector<Words>& all, const std::vector<Paramete
     }
     const bool assets = words.positional == Completes::kAssets;
     if (assets || words.positional == Completes::kModels) {
-      script +=
-          fmt::format("complete -c tidemill -n {} -a {}\n", condition,
-                      FishQuoted(fmt::format("(sh -c {})", FishQuoted(assets ? kAssetNames : kModelNames))));
+      script += fmt::format("complete -c tidemill -n {} -a {}\n", condition,
+                            FishQuoted(fmt::format("(sh -c {})", FishQuoted(assets ? kAssetNames : kModelNames))));
     }
   }
   return script;
@@ -135,8 +128,7 @@ std::string FishScript(const std::vector<Words>& all, const std::vector<Paramete
 
 }  // namespace
 
-std::string CompletionScript(const Command& root, const std::vector<Parameter>& common,
-                             std::string_view shell) {
+std::string CompletionScript(const Command& root, const std::vector<Parameter>& common, std::string_view shell) {
   std::vector<Words> all;
   Collect(root, "", common, &all);
   if (shell == "fish") return FishScript(all, common);

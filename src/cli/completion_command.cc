@@ -13,8 +13,7 @@ Command MakeCompletionCommand(const Command& root) {
   command.summary = "A script that completes commands and options in a shell";
   command.examples = {{"source <(tidemill completion bash)", "in ~/.bashrc"},
                       {"tidemill completion fish > ~/.config/fish/completions/tidemill.fish", "for fish"}};
-  command.parameters.push_back(
-      Positional("SHELL", "which", shell.get()).Required().OneOf({"bash", "zsh", "fish"}));
+  command.parameters.push_back(Positional("SHELL", "which", shell.get()).Required().OneOf({"bash", "zsh", "fish"}));
   command.run = [shell, &root](CommandContext& context) -> Status {
     return context.console.Write(CompletionScript(root, CommonParameters(&context), *shell));
   };

@@ -51,8 +51,7 @@ std::string Offered(const std::string& words, int count) {
   common.push_back(Option("--project", "DIR", "where", &stored.project));
   const Command root = ScriptTree(&stored);
   const std::string script = CompletionScript(root, common, "bash") + "COMP_WORDS=(" + words +
-                             "); COMP_CWORD=" + std::to_string(count) +
-                             "; _tidemill; echo \"${COMPREPLY[*]}\" > out\n";
+                             "); COMP_CWORD=" + std::to_string(count) + "; _tidemill; echo \"${COMPREPLY[*]}\" > out\n";
   EXPECT_TRUE(WriteFileAtomic(path / "script", script).ok());
   EXPECT_EQ(std::system(("cd '" + path.string() + "' && bash script").c_str()), 0);
   auto out = ReadFile(path / "out");

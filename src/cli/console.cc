@@ -65,17 +65,14 @@ int TerminalWidth() {
 
 }  // namespace
 
-Console::Console(Sink out, Sink err, ConsoleOptions options)
-    : out_(std::move(out)), err_(std::move(err)), options_(options) {}
+Console::Console(Sink out, Sink err, ConsoleOptions options) : out_(std::move(out)), err_(std::move(err)), options_(options) {}
 
 Status Console::Write(std::string_view data) {
   buffer_ += data;
   return buffer_.size() < kBufferBytes ? Ok() : Flush();
 }
 
-Status Console::WriteJson(const Json& json) {
-  return Write(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
-}
+Status Console::WriteJson(const Json& json) { return Write(json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"); }
 
 Status Console::Flush() {
   if (buffer_.empty()) return Ok();

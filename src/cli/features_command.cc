@@ -19,8 +19,7 @@ struct GetArguments {
   std::optional<Timestamp> at;
 };
 
-Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, OnlineStore& store,
-                          CommandContext& context) {
+Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, OnlineStore& store, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Workspace workspace, OpenWorkspace(context.project, context.clock));
   const auto program = workspace.programs.find(arguments.view);
   if (program == workspace.programs.end()) {
@@ -37,8 +36,7 @@ Status ShowFeatures(const Json& answer, Console& console) {
   const Json results = answer.value("results", Json::array());
   if (results.empty()) return Ok();
   headings.push_back({"found"});
-  for (const auto& [name, value] : results[0]["features"].items())
-    headings.push_back({name, value.is_number()});
+  for (const auto& [name, value] : results[0]["features"].items()) headings.push_back({name, value.is_number()});
   TableWriter table(console, std::move(headings));
   for (const Json& result : results) {
     std::vector<std::string> cells = {result.value("found", false) ? "yes" : "no"};
@@ -57,10 +55,9 @@ Status RunGet(const GetArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Json entities, ReadInstances(arguments.entities));
   Json body = {{"entities", entities}};
   if (arguments.at) body["at"] = FormatTimestamp(*arguments.at);
-  TIDEMILL_ASSIGN_OR_RETURN(
-      const Json answer, AnswerOnline(state, "/v1/features/" + arguments.view, body, [&](OnlineStore& store) {
-        return FeaturesHere(arguments, entities, store, context);
-      }));
+  TIDEMILL_ASSIGN_OR_RETURN(const Json answer,
+                            AnswerOnline(state, "/v1/features/" + arguments.view, body,
+                                         [&](OnlineStore& store) { return FeaturesHere(arguments, entities, store, context); }));
   return context.json ? context.console.WriteJson(answer) : ShowFeatures(answer, context.console);
 }
 
@@ -74,8 +71,7 @@ Command MakeGetCommand() {
       Positional("VIEW", "which feature view", &arguments->view).Required().Offering(Completes::kAssets));
   command.parameters.push_back(
       Positional("JSON", "an entity or a list of them, or - for stdin", &arguments->entities).Required());
-  command.parameters.push_back(
-      Option("--at", "TIME", "as of this time (default: the project clock)", &arguments->at));
+  command.parameters.push_back(Option("--at", "TIME", "as of this time (default: the project clock)", &arguments->at));
   command.run = [arguments](CommandContext& context) { return RunGet(*arguments, context); };
   return command;
 }

@@ -51,13 +51,11 @@ std::string Section(std::string_view title, const std::vector<std::pair<std::str
   size_t width = 0;
   for (const auto& [name, text] : rows) width = std::max(width, name.size());
   std::string out = fmt::format("\n{}:\n", title);
-  for (const auto& [name, text] : rows)
-    out += fmt::format("  {:<{}}  {}\n", name, width, Wrapped(text, width + 4));
+  for (const auto& [name, text] : rows) out += fmt::format("  {:<{}}  {}\n", name, width, Wrapped(text, width + 4));
   return out;
 }
 
-std::vector<std::pair<std::string, std::string>> ParameterRows(const std::vector<Parameter>& parameters,
-                                                               bool positional) {
+std::vector<std::pair<std::string, std::string>> ParameterRows(const std::vector<Parameter>& parameters, bool positional) {
   std::vector<std::pair<std::string, std::string>> rows;
   for (const Parameter& parameter : parameters) {
     if (parameter.positional == positional) rows.emplace_back(ShownName(parameter), ShownHelp(parameter));
@@ -87,8 +85,7 @@ void AppendMarkdown(std::vector<const Command*> path, std::string* out) {
     if (command.commands.empty()) *out += fmt::format("\n```text\n{}\n```\n", UsageLine(path));
     if (!command.details.empty()) *out += "\n" + command.details + "\n";
     if (!command.parameters.empty()) *out += "\n| parameter | meaning |\n|---|---|\n";
-    for (const Parameter& parameter : command.parameters)
-      *out += MarkdownRow(ShownName(parameter), ShownHelp(parameter));
+    for (const Parameter& parameter : command.parameters) *out += MarkdownRow(ShownName(parameter), ShownHelp(parameter));
     for (size_t i = 0; i < command.examples.size(); ++i) {
       *out += i == 0 ? "\n```sh\n" : "";
       *out += fmt::format("{:<60}  # {}\n", command.examples[i].line, command.examples[i].says);

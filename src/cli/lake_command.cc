@@ -20,11 +20,9 @@ Status VerifyLake(CommandContext& context) {
     Json json = Json::array();
     for (const DataFileProblem& problem : problems)
       json.push_back({{"table", problem.table}, {"path", problem.path}, {"problem", problem.problem}});
-    TIDEMILL_RETURN_IF_ERROR(
-        context.console.WriteJson({{"snapshot", snapshot}, {"problems", std::move(json)}}));
+    TIDEMILL_RETURN_IF_ERROR(context.console.WriteJson({{"snapshot", snapshot}, {"problems", std::move(json)}}));
   } else if (problems.empty()) {
-    context.console.Tell(context.console.ErrStyle(Style::kGood, "✓") +
-                         " every data file is as it was written\n");
+    context.console.Tell(context.console.ErrStyle(Style::kGood, "✓") + " every data file is as it was written\n");
   } else {
     TableWriter table(context.console, {{"table"}, {"file"}, {"problem"}});
     for (const DataFileProblem& problem : problems)
@@ -32,10 +30,9 @@ Status VerifyLake(CommandContext& context) {
     TIDEMILL_RETURN_IF_ERROR(table.Finish());
   }
   if (problems.empty()) return Ok();
-  return UserError(
-      "lake_damaged",
-      fmt::format("{} data file{} not as written", problems.size(), problems.size() == 1 ? " is" : "s are"),
-      "restore the files named above from a copy; nothing was changed");
+  return UserError("lake_damaged",
+                   fmt::format("{} data file{} not as written", problems.size(), problems.size() == 1 ? " is" : "s are"),
+                   "restore the files named above from a copy; nothing was changed");
 }
 
 Status CompactLake(Duration keep, CommandContext& context) {
@@ -45,8 +42,7 @@ Status CompactLake(Duration keep, CommandContext& context) {
   if (context.json) return context.console.WriteJson(summary);
   TableWriter table(context.console, {{"what"}, {"value", true}});
   for (const auto& [name, value] : summary.items()) {
-    TIDEMILL_RETURN_IF_ERROR(
-        table.Add({name, value.is_number_integer() ? GroupedNumber(value.get<int64_t>()) : value.dump()}));
+    TIDEMILL_RETURN_IF_ERROR(table.Add({name, value.is_number_integer() ? GroupedNumber(value.get<int64_t>()) : value.dump()}));
   }
   return table.Finish();
 }
@@ -55,8 +51,7 @@ Status ListSnapshots(int64_t limit, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(OpenedLake opened, OpenLakeForReading(context.project, std::nullopt));
   TIDEMILL_ASSIGN_OR_RETURN(std::vector<SnapshotInfo> snapshots, opened.lake->Snapshots());
   const size_t total = snapshots.size();
-  if (limit > 0 && total > static_cast<size_t>(limit))
-    snapshots.erase(snapshots.begin(), snapshots.end() - limit);
+  if (limit > 0 && total > static_cast<size_t>(limit)) snapshots.erase(snapshots.begin(), snapshots.end() - limit);
   if (context.json) {
     Json json = Json::array();
     for (const SnapshotInfo& snapshot : snapshots) {
@@ -69,8 +64,7 @@ Status ListSnapshots(int64_t limit, CommandContext& context) {
   }
   TableWriter table(context.console, {{"snapshot", true}, {"created at"}, {"message"}});
   for (const SnapshotInfo& snapshot : snapshots) {
-    TIDEMILL_RETURN_IF_ERROR(
-        table.Add({std::to_string(snapshot.id), FormatTimestamp(snapshot.created_at), snapshot.message}));
+    TIDEMILL_RETURN_IF_ERROR(table.Add({std::to_string(snapshot.id), FormatTimestamp(snapshot.created_at), snapshot.message}));
   }
   TIDEMILL_RETURN_IF_ERROR(table.Finish());
   if (snapshots.size() == total) return Ok();
@@ -94,22 +88,16 @@ Command MakeLakeCommand() {
   compact.summary = "Merge small files and let go of old snapshots";
   compact.details = "What a model version was trained on stays, and contents do not change.";
   compact.examples = {{"tidemill lake compact --keep 1d", "old versions of the last day stay"}};
-  compact.parameters.push_back(
-      Option("--keep", "DURATION", "snapshots younger than this stay (default: 7d)", keep.get()));
-  compact.run = [keep](CommandContext& context) {
-    return CompactLake(keep->value_or(kKeepDefault), context);
-  };
+  compact.parameters.push_back(Option("--keep", "DURATION", "snapshots younger than this stay (default: 7d)", keep.get()));
+  compact.run = [keep](CommandContext& context) { return CompactLake(keep->value_or(kKeepDefault), context); };
 
   const auto limit = std::make_shared<std::optional<int64_t>>();
   Command snapshots;
   snapshots.name = "snapshots";
   snapshots.summary = "The versions of the lake, newest last";
   snapshots.examples = {{"tidemill lake snapshots --limit 5", "the newest five"}};
-  snapshots.parameters.push_back(
-      Option("--limit", "COUNT", "at most this many, 0: all (default: 20)", limit.get(), 0));
-  snapshots.run = [limit](CommandContext& context) {
-    return ListSnapshots(limit->value_or(kSnapshotsDefault), context);
-  };
+  snapshots.parameters.push_back(Option("--limit", "COUNT", "at most this many, 0: all (default: 20)", limit.get(), 0));
+  snapshots.run = [limit](CommandContext& context) { return ListSnapshots(limit->value_or(kSnapshotsDefault), context); };
 
   Command lake;
   lake.name = "lake";

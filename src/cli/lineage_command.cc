@@ -17,8 +17,7 @@ std::string TextOf(const Json& node, const char* name) {
 }
 
 /// A node and what is below it, drawn as a tree.
-Status WriteNode(const Json& node, const std::string& lead, const std::string& below, int depth,
-                 Console& console) {
+Status WriteNode(const Json& node, const std::string& lead, const std::string& below, int depth, Console& console) {
   std::string line = lead;
   const std::string kind = TextOf(node, "kind");
   if (!kind.empty()) line += console.OutStyle(Style::kDim, kind) + " ";
@@ -30,8 +29,8 @@ Status WriteNode(const Json& node, const std::string& lead, const std::string& b
   if (children == node.end() || !children->is_array() || depth >= kDepthMax) return Ok();
   for (size_t i = 0; i < children->size(); ++i) {
     const bool last = i + 1 == children->size();
-    TIDEMILL_RETURN_IF_ERROR(WriteNode((*children)[i], below + (last ? "└─ " : "├─ "),
-                                       below + (last ? "   " : "│  "), depth + 1, console));
+    TIDEMILL_RETURN_IF_ERROR(
+        WriteNode((*children)[i], below + (last ? "└─ " : "├─ "), below + (last ? "   " : "│  "), depth + 1, console));
   }
   return Ok();
 }
@@ -43,14 +42,12 @@ Command MakeLineageCommand() {
   Command command;
   command.name = "lineage";
   command.summary = "Where a prediction, a model's version or a table came from; what depends on a column";
-  command.examples = {
-      {"tidemill lineage late_arrival-b812-v1", "a prediction: version, feature values, source rows"},
-      {"tidemill lineage late_arrival@2", "a model's version"},
-      {"tidemill lineage flights.dep_delay", "everything that depends on a column"}};
-  command.parameters.push_back(
-      Positional("SUBJECT", "a prediction id, MODEL@VERSION, an asset, or ASSET.COLUMN", subject.get())
-          .Required()
-          .Offering(Completes::kAssets));
+  command.examples = {{"tidemill lineage late_arrival-b812-v1", "a prediction: version, feature values, source rows"},
+                      {"tidemill lineage late_arrival@2", "a model's version"},
+                      {"tidemill lineage flights.dep_delay", "everything that depends on a column"}};
+  command.parameters.push_back(Positional("SUBJECT", "a prediction id, MODEL@VERSION, an asset, or ASSET.COLUMN", subject.get())
+                                   .Required()
+                                   .Offering(Completes::kAssets));
   command.run = [subject](CommandContext& context) -> Status {
     TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
     TIDEMILL_ASSIGN_OR_RETURN(const Json tree, TraceLineage(workspace, *subject));

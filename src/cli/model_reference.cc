@@ -18,8 +18,7 @@ Result<ModelReference> ParseModelReference(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [stopped, problem] = std::from_chars(text.data() + at + 1, end, version);
   if (reference.model.empty() || problem != std::errc() || stopped != end || version < 1) {
-    return UserError("bad_argument", fmt::format("'{}' is not a model's version", text),
-                     "for instance late_arrival@3");
+    return UserError("bad_argument", fmt::format("'{}' is not a model's version", text), "for instance late_arrival@3");
   }
   reference.version = version;
   return reference;
@@ -33,12 +32,10 @@ Result<ModelVersion> FindModelVersion(Catalog& catalog, const ModelReference& re
   }
   if (std::find(names.begin(), names.end(), reference.model) == names.end()) {
     return UserError("unknown_model", fmt::format("no model '{}' has been trained", reference.model),
-                     names.empty() ? "'tidemill run' trains the project's models"
-                                   : SuggestionHint(reference.model, names));
+                     names.empty() ? "'tidemill run' trains the project's models" : SuggestionHint(reference.model, names));
   }
   if (reference.version) return catalog.GetModelVersion(reference.model, *reference.version);
-  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion,
-                            catalog.Alias(reference.model, "champion"));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(reference.model, "champion"));
   if (!champion) {
     return UserError("no_champion", fmt::format("no version of '{}' is the champion", reference.model),
                      fmt::format("name a version ('tidemill models list {}' shows them)", reference.model));

@@ -33,8 +33,7 @@ Result<Json> AnswerOnline(const StatePaths& state, const std::string& path, cons
   if (!std::filesystem::exists(state.online())) {
     return UserError("online_missing", "the online store is empty", "'tidemill run' fills it");
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnlineStore> store,
-                            OnlineStore::OpenEmbedded(state.online()));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnlineStore> store, OnlineStore::OpenEmbedded(state.online()));
   return local(*store);
 }
 

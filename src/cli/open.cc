@@ -9,14 +9,12 @@ namespace tidemill {
 
 Result<std::filesystem::path> FindProjectFolder(const std::filesystem::path& folder) {
   std::error_code ignored;
-  const std::filesystem::path start =
-      std::filesystem::weakly_canonical(std::filesystem::absolute(folder, ignored), ignored);
+  const std::filesystem::path start = std::filesystem::weakly_canonical(std::filesystem::absolute(folder, ignored), ignored);
   for (std::filesystem::path at = start; !at.empty(); at = at.parent_path()) {
     if (std::filesystem::exists(at / "tidemill.yaml", ignored)) return at;
     if (at == at.root_path()) break;
   }
-  return UserError("project_missing",
-                   fmt::format("there is no tidemill.yaml in '{}' or above it", folder.string()),
+  return UserError("project_missing", fmt::format("there is no tidemill.yaml in '{}' or above it", folder.string()),
                    "go to a project's folder, name one with --project, or make one with 'tidemill init'");
 }
 
@@ -57,8 +55,7 @@ Result<OpenedLake> OpenLakeForReading(const std::string& project, std::optional<
 Result<OpenedLake> OpenLakeForWriting(const std::string& project) {
   TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(project));
   if (!std::filesystem::exists(state.lake())) {
-    return UserError("lake_missing", fmt::format("there is no lake in '{}'", state.folder.string()),
-                     "'tidemill run' makes it");
+    return UserError("lake_missing", fmt::format("there is no lake in '{}'", state.folder.string()), "'tidemill run' makes it");
   }
   return OpenLakeOf(project, false, std::nullopt);
 }
@@ -66,8 +63,7 @@ Result<OpenedLake> OpenLakeForWriting(const std::string& project) {
 Result<std::unique_ptr<Catalog>> OpenCatalog(const CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
   if (!std::filesystem::exists(state.catalog())) {
-    return UserError("catalog_missing",
-                     fmt::format("nothing has run yet in '{}'", state.folder.parent_path().string()),
+    return UserError("catalog_missing", fmt::format("nothing has run yet in '{}'", state.folder.parent_path().string()),
                      "'tidemill run' brings the project up to date");
   }
   return Catalog::Open(state.catalog(), context.clock);

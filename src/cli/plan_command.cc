@@ -44,16 +44,14 @@ Command MakePlanCommand() {
   command.name = "plan";
   command.summary = "What is stale or behind, why, and what a run would do; changes nothing";
   command.details =
-      "Stale: the definition of an asset, or of one that it reads, has changed (comments and layout do not "
-      "count). Behind: there is new input.";
-  command.examples = {{"tidemill plan", "everything"},
-                      {"tidemill plan late_arrival", "one asset and what it needs"}};
+      "Stale: the definition of an asset, or of one that it reads, has changed (comments and layout do not count). Behind: "
+      "there is new input.";
+  command.examples = {{"tidemill plan", "everything"}, {"tidemill plan late_arrival", "one asset and what it needs"}};
   command.parameters.push_back(
       Positional("ASSET", "only these, and what they need", &arguments->assets).Offering(Completes::kAssets));
   command.run = [arguments](CommandContext& context) -> Status {
     TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<PlanStep> steps,
-                              MakePlan(workspace, context.Now(), arguments->assets));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<PlanStep> steps, MakePlan(workspace, context.Now(), arguments->assets));
     return context.json ? context.console.WriteJson(PlanToJson(steps)) : ShowPlan(steps, context.console);
   };
   return command;

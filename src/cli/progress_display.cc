@@ -57,8 +57,7 @@ void ProgressDisplay::ShowEnd(const ProgressEvent& event, bool good) {
   line += LeftAligned(good ? CellText(event.text, 60) : "failed", kResultWidth);
   line += fmt::format("  {:>9}", FormatSeconds(event.seconds));
   const std::string& last = good ? reason : event.text;
-  if (!last.empty())
-    line += "   " + console_.ErrStyle(good ? Style::kDim : Style::kPlain, CellText(last, 400));
+  if (!last.empty()) line += "   " + console_.ErrStyle(good ? Style::kDim : Style::kPlain, CellText(last, 400));
   line.erase(line.find_last_not_of(' ') + 1);
   console_.Tell(line + "\n");
 }

@@ -31,8 +31,7 @@ TEST(ProgressDisplay, ShowsWhyAnAssetFailed) {
 }
 
 TEST(ProgressDisplay, KeepsALiveLineOnATerminalAndClearsIt) {
-  CapturedConsole captured(
-      {.out_is_terminal = false, .err_is_terminal = true, .colours = false, .width_columns = 20});
+  CapturedConsole captured({.out_is_terminal = false, .err_is_terminal = true, .colours = false, .width_columns = 20});
   {
     ProgressDisplay display(captured.console);
     display.Show({Kind::kRunning, "departures", "a text that is longer than the line", 0});

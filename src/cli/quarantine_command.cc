@@ -21,8 +21,8 @@ Status RunQuarantine(const QuarantineArguments& arguments, CommandContext& conte
   TIDEMILL_ASSIGN_OR_RETURN(OpenedLake opened, OpenLakeForReading(context.project, std::nullopt));
   TIDEMILL_ASSIGN_OR_RETURN(const bool present, opened.lake->HasTable("tidemill.quarantine"));
   const std::string where = arguments.source.empty() ? "" : " WHERE source = " + QuoteText(arguments.source);
-  std::string sql = "SELECT source, file, record, line, reason, raw FROM lake.tidemill.quarantine" + where +
-                    " ORDER BY source, file, record";
+  std::string sql =
+      "SELECT source, file, record, line, reason, raw FROM lake.tidemill.quarantine" + where + " ORDER BY source, file, record";
   if (!present)
     sql =
         "SELECT NULL AS source, NULL AS file, NULL AS record, NULL AS line, NULL AS reason, NULL AS raw "
@@ -34,8 +34,7 @@ Status RunQuarantine(const QuarantineArguments& arguments, CommandContext& conte
   if (output.rows_max == 0) output.rows_max.reset();
   TIDEMILL_ASSIGN_OR_RETURN(const bool truncated, WriteRows(context.console, *opened.session, sql, output));
   TIDEMILL_RETURN_IF_ERROR(context.console.Flush());
-  if (truncated)
-    context.console.Tell(fmt::format("the first {} rows; --limit 0 shows all\n", *output.rows_max));
+  if (truncated) context.console.Tell(fmt::format("the first {} rows; --limit 0 shows all\n", *output.rows_max));
   return Ok();
 }
 
@@ -48,11 +47,9 @@ Command MakeQuarantineCommand() {
   command.summary = "Rows that broke a source's contract: where they were, why, and their text";
   command.examples = {{"tidemill quarantine flights", "of one source"},
                       {"tidemill quarantine --csv > refused.csv", "all, as CSV"}};
+  command.parameters.push_back(Positional("SOURCE", "only of this source", &arguments->source).Offering(Completes::kAssets));
   command.parameters.push_back(
-      Positional("SOURCE", "only of this source", &arguments->source).Offering(Completes::kAssets));
-  command.parameters.push_back(Option("--limit", "ROWS",
-                                      "at most this many rows, 0: all (default: 100 for a table, else all)",
-                                      &arguments->limit, 0));
+      Option("--limit", "ROWS", "at most this many rows, 0: all (default: 100 for a table, else all)", &arguments->limit, 0));
   command.parameters.push_back(Flag("--csv", "rows as CSV", &arguments->csv));
   command.run = [arguments](CommandContext& context) { return RunQuarantine(*arguments, context); };
   return command;

@@ -24,8 +24,7 @@ struct QueryArguments {
 
 /// `_seq` and `_known_at` are ours: `SELECT *` does not show them, naming them does.
 std::function<bool(std::string_view)> HiddenColumns(const std::string& sql, bool show_all) {
-  return [show_all, seq = MentionsName(sql, "_seq"),
-          known_at = MentionsName(sql, "_known_at")](std::string_view column) {
+  return [show_all, seq = MentionsName(sql, "_seq"), known_at = MentionsName(sql, "_known_at")](std::string_view column) {
     if (show_all) return false;
     return (column == "_seq" && !seq) || (column == "_known_at" && !known_at);
   };
@@ -48,8 +47,7 @@ Status RunQuery(const QueryArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(OpenedLake opened, OpenLakeForReading(context.project, arguments.at));
 
   const bool for_people = !context.json && !arguments.csv;
-  if (for_people && MentionsName(sql.substr(0, 8), "EXPLAIN"))
-    return WriteExplanation(context.console, *opened.session, sql);
+  if (for_people && MentionsName(sql.substr(0, 8), "EXPLAIN")) return WriteExplanation(context.console, *opened.session, sql);
   RowsOutput output;
   output.form = context.json ? RowsForm::kJson : arguments.csv ? RowsForm::kCsv : RowsForm::kTable;
   output.hidden = HiddenColumns(sql, arguments.hidden);
@@ -79,17 +77,13 @@ Command MakeQueryCommand() {
       "scores.MODEL, training.MODEL, tidemill.quarantine, "
       "tidemill.predictions. Only reads. A table at an older snapshot: SELECT ... FROM departures AT "
       "(VERSION => 12).";
-  command.examples = {
-      {"tidemill query \"SELECT origin, count(*) FROM departures GROUP BY ALL\"", "a table for people"},
-      {"tidemill query --at 12 --csv \"FROM departures\" > departures.csv", "every row of an older version"},
-      {"tidemill query - < question.sql", "the statement from stdin"}};
+  command.examples = {{"tidemill query \"SELECT origin, count(*) FROM departures GROUP BY ALL\"", "a table for people"},
+                      {"tidemill query --at 12 --csv \"FROM departures\" > departures.csv", "every row of an older version"},
+                      {"tidemill query - < question.sql", "the statement from stdin"}};
+  command.parameters.push_back(Positional("SQL", "one statement, or - for stdin", &arguments->sql).Required());
+  command.parameters.push_back(Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
   command.parameters.push_back(
-      Positional("SQL", "one statement, or - for stdin", &arguments->sql).Required());
-  command.parameters.push_back(
-      Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
-  command.parameters.push_back(Option("--limit", "ROWS",
-                                      "at most this many rows, 0: all (default: 100 for a table, else all)",
-                                      &arguments->limit, 0));
+      Option("--limit", "ROWS", "at most this many rows, 0: all (default: 100 for a table, else all)", &arguments->limit, 0));
   command.parameters.push_back(Flag("--csv", "rows as CSV", &arguments->csv));
   command.parameters.push_back(Flag("--hidden", "show _seq and _known_at too", &arguments->hidden));
   command.run = [arguments](CommandContext& context) { return RunQuery(*arguments, context); };

@@ -21,9 +21,7 @@ struct Token {
   bool quoted = false;
 };
 
-bool IsWordCharacter(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80) != 0;
-}
+bool IsWordCharacter(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || (c & 0x80) != 0; }
 
 /// The end of what opens at `at` and closes with `quote`, doubled quotes inside.
 size_t EndOfQuoted(std::string_view sql, size_t at, char quote) {
@@ -42,8 +40,7 @@ size_t EndOfQuoted(std::string_view sql, size_t at, char quote) {
 std::optional<size_t> EndOfDollarQuoted(std::string_view sql, size_t at) {
   size_t open = at + 1;
   while (open < sql.size() && IsWordCharacter(sql[open])) ++open;
-  if (open >= sql.size() || sql[open] != '$' ||
-      (open > at + 1 && std::isdigit(static_cast<unsigned char>(sql[at + 1]))))
+  if (open >= sql.size() || sql[open] != '$' || (open > at + 1 && std::isdigit(static_cast<unsigned char>(sql[at + 1]))))
     return std::nullopt;
   const std::string_view tag = sql.substr(at, open + 1 - at);
   const size_t close = sql.find(tag, open + 1);
@@ -82,8 +79,7 @@ std::vector<Token> Tokens(std::string_view sql) {
       tokens.push_back({"'", begin, at, true});
     } else if (c == '"') {
       at = EndOfQuoted(sql, at, '"');
-      tokens.push_back(
-          {std::string(sql.substr(begin + 1, std::max<size_t>(at - begin, 2) - 2)), begin, at, true});
+      tokens.push_back({std::string(sql.substr(begin + 1, std::max<size_t>(at - begin, 2) - 2)), begin, at, true});
     } else if (const auto dollar_end = c == '$' ? EndOfDollarQuoted(sql, at) : std::nullopt) {
       at = *dollar_end;
       tokens.push_back({"$", begin, at, true});
@@ -125,8 +121,7 @@ std::string LeadingKeyword(const std::vector<Token>& tokens) {
 Result<std::string> CheckReadOnly(std::string_view sql) {
   std::vector<Token> tokens = Tokens(sql);
   while (!tokens.empty() && tokens.back().text == ";" && !tokens.back().quoted) tokens.pop_back();
-  if (tokens.empty())
-    return UserError("empty_query", "there is no statement", "for instance: tidemill query \"SELECT 1\"");
+  if (tokens.empty()) return UserError("empty_query", "there is no statement", "for instance: tidemill query \"SELECT 1\"");
   for (const Token& token : tokens) {
     if (token.text == ";" && !token.quoted) {
       return UserError("several_statements", "there is more than one statement", "run them one by one");
@@ -136,10 +131,9 @@ Result<std::string> CheckReadOnly(std::string_view sql) {
   const std::vector<std::string>& reading = ReadingKeywords();
   if (std::find(reading.begin(), reading.end(), keyword) == reading.end()) {
     const std::string meant = ClosestName(keyword, reading);
-    return UserError(
-        "not_read_only", fmt::format("'{}' is not a statement that only reads", keyword),
-        fmt::format("{}tables are changed by 'tidemill run'; here these can stand: {}",
-                    meant.empty() ? "" : fmt::format("did you mean {}? ", meant), fmt::join(reading, ", ")));
+    return UserError("not_read_only", fmt::format("'{}' is not a statement that only reads", keyword),
+                     fmt::format("{}tables are changed by 'tidemill run'; here these can stand: {}",
+                                 meant.empty() ? "" : fmt::format("did you mean {}? ", meant), fmt::join(reading, ", ")));
   }
   return std::string(sql.substr(tokens.front().begin, tokens.back().end - tokens.front().begin));
 }
@@ -147,8 +141,7 @@ Result<std::string> CheckReadOnly(std::string_view sql) {
 bool MentionsName(std::string_view sql, std::string_view name) {
   const std::string wanted = Upper(std::string(name));
   const std::vector<Token> tokens = Tokens(sql);
-  return std::any_of(tokens.begin(), tokens.end(),
-                     [&](const Token& token) { return Upper(token.text) == wanted; });
+  return std::any_of(tokens.begin(), tokens.end(), [&](const Token& token) { return Upper(token.text) == wanted; });
 }
 
 }  // namespace tidemill

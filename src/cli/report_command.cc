@@ -17,20 +17,17 @@ struct ReportArguments {
 };
 
 /// The replay named, else the newest one; nullopt when there is none.
-Result<std::optional<Json>> ReadReplay(const std::filesystem::path& replays,
-                                       const std::optional<std::string>& name) {
+Result<std::optional<Json>> ReadReplay(const std::filesystem::path& replays, const std::optional<std::string>& name) {
   std::filesystem::path newest;
   if (name) {
     newest = replays / *name / "replay.json";
-    if (!std::filesystem::exists(newest))
-      return UserError("unknown_replay", fmt::format("there is no replay '{}'", *name));
+    if (!std::filesystem::exists(newest)) return UserError("unknown_replay", fmt::format("there is no replay '{}'", *name));
   } else {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(replays, ignored)) {
       const std::filesystem::path file = entry.path() / "replay.json";
       if (!std::filesystem::exists(file)) continue;
-      if (newest.empty() || std::filesystem::last_write_time(file) > std::filesystem::last_write_time(newest))
-        newest = file;
+      if (newest.empty() || std::filesystem::last_write_time(file) > std::filesystem::last_write_time(newest)) newest = file;
     }
   }
   if (newest.empty()) return std::optional<Json>();
@@ -59,13 +56,10 @@ Command MakeReportCommand() {
   Command command;
   command.name = "report";
   command.summary = "One HTML page: the graph, runs, data, models, drift and performance over time";
-  command.examples = {{"tidemill report", "writes report.html"},
-                      {"tidemill report --out - > page.html", "to stdout"}};
+  command.examples = {{"tidemill report", "writes report.html"}, {"tidemill report --out - > page.html", "to stdout"}};
   command.parameters.push_back(
-      Option("--out", "FILE", "where to, - for stdout (default: report.html)", &arguments->out)
-          .Offering(Completes::kFiles));
-  command.parameters.push_back(
-      Option("--replay", "NAME", "the replay to show (default: the newest)", &arguments->replay));
+      Option("--out", "FILE", "where to, - for stdout (default: report.html)", &arguments->out).Offering(Completes::kFiles));
+  command.parameters.push_back(Option("--replay", "NAME", "the replay to show (default: the newest)", &arguments->replay));
   command.run = [arguments](CommandContext& context) { return RunReport(*arguments, context); };
   return command;
 }

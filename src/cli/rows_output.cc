@@ -24,8 +24,7 @@ class TableRowWriter : public RowWriter {
   explicit TableRowWriter(Console& console) : console_(console) {}
   Status Begin(const std::vector<Field>& fields) override {
     std::vector<TableWriter::Heading> headings;
-    for (const Field& field : fields)
-      headings.push_back({field.name, field.type == Type::kInt64 || field.type == Type::kDouble});
+    for (const Field& field : fields) headings.push_back({field.name, field.type == Type::kInt64 || field.type == Type::kDouble});
     table_.emplace(console_, std::move(headings));
     return Ok();
   }
@@ -83,8 +82,7 @@ class JsonRowWriter : public RowWriter {
     return console_.Write(separator + row.dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   Status End(bool truncated) override {
-    return console_.Write(std::string(first_ ? "" : "\n") +
-                          "],\n\"truncated\": " + (truncated ? "true" : "false") + "}\n");
+    return console_.Write(std::string(first_ ? "" : "\n") + "],\n\"truncated\": " + (truncated ? "true" : "false") + "}\n");
   }
 
  private:

@@ -17,11 +17,8 @@ struct RunArguments {
 Json SummaryToJson(const RunSummary& summary) {
   Json steps = Json::array();
   for (const StepRecord& step : summary.steps) {
-    Json json = {{"asset", step.asset},
-                 {"status", step.status},
-                 {"reason", step.reason},
-                 {"rows", step.rows},
-                 {"seconds", step.seconds}};
+    Json json = {
+        {"asset", step.asset}, {"status", step.status}, {"reason", step.reason}, {"rows", step.rows}, {"seconds", step.seconds}};
     if (!step.error.empty()) json["error"] = step.error;
     steps.push_back(std::move(json));
   }
@@ -57,9 +54,8 @@ Command MakeRunCommand() {
   command.name = "run";
   command.summary = "Bring everything, or these assets, up to date: only what changed";
   command.details =
-      "Ingests new files under their contracts, updates tables, feature views and scores, monitors the "
-      "models, and trains those that are stale "
-      "or whose own condition holds. Safe to repeat after any interruption. Several runs of one project at a "
+      "Ingests new files under their contracts, updates tables, feature views and scores, monitors the models, and trains those "
+      "that are stale or whose own condition holds. Safe to repeat after any interruption. Several runs of one project at a "
       "time are refused.";
   command.examples = {{"tidemill run", "everything"},
                       {"tidemill run departures", "one asset and what it needs"},

@@ -23,8 +23,7 @@ std::vector<OnlineWork::View> ViewsOf(const Workspace& workspace) {
     const auto view = workspace.project.views.find(name);
     if (view == workspace.project.views.end()) continue;
     const auto table = workspace.project.tables.find(view->second.from);
-    if (table != workspace.project.tables.end())
-      views.push_back({program, table->first, table->second.timestamp});
+    if (table != workspace.project.tables.end()) views.push_back({program, table->first, table->second.timestamp});
   }
   return views;
 }
@@ -34,8 +33,8 @@ Result<std::unique_ptr<OnlineStore>> OpenStore(const StatePaths& state) {
   if (store.ok() || store.error().code != "store_owned") return store;
   Error error = std::move(store).error();
   if (const std::optional<Endpoint> endpoint = ReadEndpoint(state.endpoint())) {
-    error.message = fmt::format("a server already serves this project at {}:{} (process {})",
-                                endpoint->address, endpoint->port, endpoint->process_id);
+    error.message = fmt::format("a server already serves this project at {}:{} (process {})", endpoint->address, endpoint->port,
+                                endpoint->process_id);
     error.hint = "stop it first, or use it";
   }
   return error;
@@ -70,8 +69,7 @@ Status RunServe(const ServeArguments& arguments, CommandContext& context) {
     TIDEMILL_RETURN_IF_ERROR(console.WriteJson({{"address", options.address}, {"port", server->port()}}));
     TIDEMILL_RETURN_IF_ERROR(console.Flush());
   }
-  parts.tell(fmt::format("serving {} at http://{}:{} (Ctrl-C stops)", workspace.project.name, options.address,
-                         server->port()));
+  parts.tell(fmt::format("serving {} at http://{}:{} (Ctrl-C stops)", workspace.project.name, options.address, server->port()));
   TIDEMILL_RETURN_IF_ERROR(server->Wait());
   parts.tell("stopped; every logged prediction is in the lake");
   return Ok();
@@ -85,18 +83,15 @@ Command MakeServeCommand() {
   command.name = "serve";
   command.summary = "Answer over HTTP: predictions, online features, health, metrics";
   command.details =
-      "POST /v1/models/MODEL/predict with {\"instances\": [{...}]}; POST /v1/features/VIEW with "
-      "{\"entities\": [{...}]}; GET /v1/models, /health, "
-      "/metrics. New champions take over by themselves; 'tidemill run' beside it brings the online store up "
-      "to date through it.";
+      "POST /v1/models/MODEL/predict with {\"instances\": [{...}]}; POST /v1/features/VIEW with {\"entities\": [{...}]}; GET "
+      "/v1/models, /health, /metrics. New champions take over by themselves; 'tidemill run' beside it brings the online store "
+      "up to date through it.";
   command.examples = {{"tidemill serve", "at 127.0.0.1:8080"},
                       {"tidemill serve --address 0.0.0.0 --port 9000", "for other machines"}};
+  command.parameters.push_back(Option("--address", "IP", "where to listen (default: 127.0.0.1)", &arguments->address));
   command.parameters.push_back(
-      Option("--address", "IP", "where to listen (default: 127.0.0.1)", &arguments->address));
-  command.parameters.push_back(Option("--port", "PORT", "where to listen, 0: any free one (default: 8080)",
-                                      &arguments->port, 0, 65535));
-  command.parameters.push_back(
-      Option("--threads", "COUNT", "that answer requests (default: 2)", &arguments->threads, 1, 256));
+      Option("--port", "PORT", "where to listen, 0: any free one (default: 8080)", &arguments->port, 0, 65535));
+  command.parameters.push_back(Option("--threads", "COUNT", "that answer requests (default: 2)", &arguments->threads, 1, 256));
   command.run = [arguments](CommandContext& context) { return RunServe(*arguments, context); };
   return command;
 }

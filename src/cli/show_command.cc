@@ -58,16 +58,14 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   } else {
     TIDEMILL_ASSIGN_OR_RETURN(facts.snapshot, opened.lake->CurrentSnapshot());
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns count,
-                            opened.session->Query("SELECT count(*) AS rows FROM (" + relation + ")"));
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns count, opened.session->Query("SELECT count(*) AS rows FROM (" + relation + ")"));
   facts.rows = std::get<int64_t>(count.columns[0].At(0));
   TIDEMILL_ASSIGN_OR_RETURN(
       facts.columns,
-      opened.session->Query(
-          "SELECT column_name AS \"column\", column_type AS type, "
-          "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, approx_unique AS distinct_approximate, "
-          "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
-          relation + ")"));
+      opened.session->Query("SELECT column_name AS \"column\", column_type AS type, "
+                            "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, approx_unique AS distinct_approximate, "
+                            "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
+                            relation + ")"));
   // DuckDB's names of types give way to ours.
   TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> fields, opened.session->Describe(relation));
   Column types("type", Type::kText);
@@ -76,18 +74,15 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   return facts;
 }
 
-std::string CellOf(const Column& column, size_t row) {
-  return column.IsNull(row) ? "" : FormatValue(column.At(row));
-}
+std::string CellOf(const Column& column, size_t row) { return column.IsNull(row) ? "" : FormatValue(column.At(row)); }
 
 Status WriteStatistics(Console& console, const Columns& columns) {
   std::vector<TableWriter::Heading> headings;
-  const std::map<std::string, std::string> short_names = {{"null_percent", "null %"},
-                                                          {"distinct_approximate", "distinct ~"}};
+  const std::map<std::string, std::string> short_names = {{"null_percent", "null %"}, {"distinct_approximate", "distinct ~"}};
   for (const Column& column : columns.columns) {
     const auto shown = short_names.find(column.name);
-    headings.push_back({shown == short_names.end() ? column.name : shown->second,
-                        column.type == Type::kInt64 || column.type == Type::kDouble});
+    headings.push_back(
+        {shown == short_names.end() ? column.name : shown->second, column.type == Type::kInt64 || column.type == Type::kDouble});
   }
   TableWriter table(console, std::move(headings));
   for (size_t row = 0; row < columns.rows(); ++row) {
@@ -114,26 +109,24 @@ Json StatisticsToJson(const Columns& columns) {
 std::string Describe(const Project& project, const std::string& name) {
   const auto table = project.tables.find(name);
   if (table != project.tables.end()) {
-    std::string text =
-        table->second.update == TableUpdate::kAppend ? "table, appended to" : "table, replaced at changes";
+    std::string text = table->second.update == TableUpdate::kAppend ? "table, appended to" : "table, replaced at changes";
     if (!table->second.timestamp.empty()) text += fmt::format(", timestamp {}", table->second.timestamp);
     if (!table->second.known_at.empty()) text += fmt::format(", known at {}", table->second.known_at);
     return fmt::format("{}, reads {}", text, fmt::join(table->second.inputs, ", "));
   }
   const auto source = project.sources.find(name);
-  if (source != project.sources.end())
-    return fmt::format("source, files {}", fmt::join(source->second.files, ", "));
+  if (source != project.sources.end()) return fmt::format("source, files {}", fmt::join(source->second.files, ", "));
   return "table of the lake";
 }
 
-Status ShowForPeople(const Project& project, const TableFacts& facts, Session& session,
-                     const std::string& relation, int64_t limit, Console& console) {
-  TIDEMILL_RETURN_IF_ERROR(console.Write(
-      fmt::format("{}: {}\n", console.OutStyle(Style::kBold, facts.name), Describe(project, facts.name))));
+Status ShowForPeople(const Project& project, const TableFacts& facts, Session& session, const std::string& relation,
+                     int64_t limit, Console& console) {
+  TIDEMILL_RETURN_IF_ERROR(
+      console.Write(fmt::format("{}: {}\n", console.OutStyle(Style::kBold, facts.name), Describe(project, facts.name))));
   std::string line = fmt::format("{} rows at snapshot {}", GroupedNumber(facts.rows), facts.snapshot);
   if (facts.state) {
-    line += fmt::format(", up to {}, version {}", FormatTimestamp(facts.state->project_clock),
-                        CellText(facts.state->version, 16));
+    line +=
+        fmt::format(", up to {}, version {}", FormatTimestamp(facts.state->project_clock), CellText(facts.state->version, 16));
   }
   TIDEMILL_RETURN_IF_ERROR(console.Write(line + "\n\n"));
   TIDEMILL_RETURN_IF_ERROR(WriteStatistics(console, facts.columns));
@@ -145,12 +138,10 @@ Status ShowForPeople(const Project& project, const TableFacts& facts, Session& s
   return written.ok() ? Ok() : Status(written.error());
 }
 
-Status ShowAsJson(const Project& project, const TableFacts& facts, Session& session,
-                  const std::string& relation, int64_t limit, Console& console) {
-  Json json = {{"name", facts.name},
-               {"description", Describe(project, facts.name)},
-               {"rows", facts.rows},
-               {"snapshot", facts.snapshot}};
+Status ShowAsJson(const Project& project, const TableFacts& facts, Session& session, const std::string& relation, int64_t limit,
+                  Console& console) {
+  Json json = {
+      {"name", facts.name}, {"description", Describe(project, facts.name)}, {"rows", facts.rows}, {"snapshot", facts.snapshot}};
   if (facts.state) {
     json["version"] = facts.state->version;
     json["up_to"] = FormatTimestamp(facts.state->project_clock);
@@ -169,12 +160,11 @@ Status ShowTable(const Project& project, const ShowArguments& arguments, Command
     const bool known = project.Find(arguments.asset) != nullptr;
     std::vector<std::string> names;
     for (const AssetNode& node : project.graph) names.push_back(node.name);
-    return UserError("unknown_asset",
-                     known ? fmt::format("'{}' has no rows in the lake{}", arguments.asset,
-                                         arguments.at ? " at this snapshot" : "")
-                           : fmt::format("there is no asset '{}'", arguments.asset),
-                     known ? "'tidemill run' makes them; 'tidemill lake snapshots' lists versions"
-                           : SuggestionHint(arguments.asset, names));
+    return UserError(
+        "unknown_asset",
+        known ? fmt::format("'{}' has no rows in the lake{}", arguments.asset, arguments.at ? " at this snapshot" : "")
+              : fmt::format("there is no asset '{}'", arguments.asset),
+        known ? "'tidemill run' makes them; 'tidemill lake snapshots' lists versions" : SuggestionHint(arguments.asset, names));
   }
   const std::string relation = RelationSql(arguments.asset, arguments.hidden, *bound);
   TIDEMILL_ASSIGN_OR_RETURN(TableFacts facts, GatherFacts(opened, arguments.asset, relation, arguments));
@@ -197,24 +187,22 @@ Json ViewToJson(const FeatureViewAsset& view) {
                         {"windows", std::move(windows)},
                         {"default", ValueToJson(feature.default_value)}});
   }
-  return {
-      {"name", view.name}, {"entity", view.entity}, {"from", view.from}, {"features", std::move(features)}};
+  return {{"name", view.name}, {"entity", view.entity}, {"from", view.from}, {"features", std::move(features)}};
 }
 
 Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
   Console& console = context.console;
   if (context.json) return console.WriteJson(ViewToJson(view));
-  std::string line = fmt::format("{}: feature view of {} by {}", console.OutStyle(Style::kBold, view.name),
-                                 view.from, fmt::join(view.entity, ", "));
+  std::string line = fmt::format("{}: feature view of {} by {}", console.OutStyle(Style::kBold, view.name), view.from,
+                                 fmt::join(view.entity, ", "));
   if (view.ttl) line += ", rows seen for " + FormatDuration(*view.ttl);
   TIDEMILL_RETURN_IF_ERROR(console.Write(line + "\n\n"));
   TableWriter table(console, {{"feature"}, {"value"}, {"windows"}, {"default"}});
   for (const FeatureDefinition& feature : view.features) {
     std::vector<std::string> windows;
     for (const Duration window : feature.windows) windows.push_back(FormatDuration(window));
-    TIDEMILL_RETURN_IF_ERROR(
-        table.Add({feature.name, feature.value, fmt::format("{}", fmt::join(windows, ", ")),
-                   FormatValue(feature.default_value)}));
+    TIDEMILL_RETURN_IF_ERROR(table.Add(
+        {feature.name, feature.value, fmt::format("{}", fmt::join(windows, ", ")), FormatValue(feature.default_value)}));
   }
   return table.Finish();
 }
@@ -235,19 +223,16 @@ Command MakeShowCommand() {
   command.name = "show";
   command.summary = "An asset: rows, columns with statistics, versions";
   command.details =
-      "Of a source or table: columns with statistics and the first rows. Of a feature view: its features. Of "
-      "a model: its versions.";
+      "Of a source or table: columns with statistics and the first rows. Of a feature view: its features. Of a model: its "
+      "versions.";
   command.examples = {{"tidemill show departures", "a table"},
                       {"tidemill show departures --at 12", "as it was at an older snapshot"},
                       {"tidemill show late_arrival", "a model"}};
-  command.parameters.push_back(
-      Positional("ASSET", "its name; also scores.MODEL, training.MODEL and the like", &arguments->asset)
-          .Required()
-          .Offering(Completes::kAssets));
-  command.parameters.push_back(
-      Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
-  command.parameters.push_back(
-      Option("--limit", "ROWS", "how many first rows (default: 5)", &arguments->limit, 0, 100'000));
+  command.parameters.push_back(Positional("ASSET", "its name; also scores.MODEL, training.MODEL and the like", &arguments->asset)
+                                   .Required()
+                                   .Offering(Completes::kAssets));
+  command.parameters.push_back(Option("--at", "SNAPSHOT", "the lake as it was at this snapshot", &arguments->at, 0));
+  command.parameters.push_back(Option("--limit", "ROWS", "how many first rows (default: 5)", &arguments->limit, 0, 100'000));
   command.parameters.push_back(Flag("--hidden", "show _seq and _known_at too", &arguments->hidden));
   command.run = [arguments](CommandContext& context) { return RunShow(*arguments, context); };
   return command;

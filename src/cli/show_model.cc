@@ -43,8 +43,7 @@ Status ShowImportances(const Json& detail, Console& console) {
   std::sort(shares.begin(), shares.end());
   TIDEMILL_RETURN_IF_ERROR(console.Write("\n"));
   TableWriter table(console, {{"input"}, {"share of gain", true}});
-  for (const auto& [share, name] : shares)
-    TIDEMILL_RETURN_IF_ERROR(table.Add({name, fmt::format("{:.1f} %", -share * 100)}));
+  for (const auto& [share, name] : shares) TIDEMILL_RETURN_IF_ERROR(table.Add({name, fmt::format("{:.1f} %", -share * 100)}));
   return table.Finish();
 }
 
@@ -56,8 +55,7 @@ Status ShowModelVersions(const std::string& model, CommandContext& context) {
   std::map<std::string, int64_t> champions;
   for (const ModelVersion& version : versions) {
     if (champions.count(version.model) > 0) continue;
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion,
-                              catalog->Alias(version.model, "champion"));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog->Alias(version.model, "champion"));
     champions[version.model] = champion.value_or(0);
   }
   if (context.json) {
@@ -82,9 +80,8 @@ Status ShowModelVersions(const std::string& model, CommandContext& context) {
                                       {"reason"}});
   for (const ModelVersion& version : versions) {
     TIDEMILL_RETURN_IF_ERROR(
-        table.Add({version.model, std::to_string(version.version),
-                   champions[version.model] == version.version ? "champion" : "", version.status,
-                   FormatTimestamp(version.project_clock), Metric(version.metrics, "auc"),
+        table.Add({version.model, std::to_string(version.version), champions[version.model] == version.version ? "champion" : "",
+                   version.status, FormatTimestamp(version.project_clock), Metric(version.metrics, "auc"),
                    Metric(version.metrics, "average_precision"), Metric(version.metrics, "log_loss"),
                    version.package_sha256.substr(0, 12), version.reason}));
   }
@@ -107,8 +104,7 @@ Status ShowModelVersion(const ModelVersion& version, CommandContext& context) {
   TIDEMILL_RETURN_IF_ERROR(table.Add({"created at", FormatTimestamp(version.created_at)}));
   TIDEMILL_RETURN_IF_ERROR(table.Add({"package", version.package_sha256}));
   TIDEMILL_RETURN_IF_ERROR(table.Add({"training set", version.training_set_sha256}));
-  for (const auto& [name, value] : version.metrics.items())
-    TIDEMILL_RETURN_IF_ERROR(table.Add({name, value.dump()}));
+  for (const auto& [name, value] : version.metrics.items()) TIDEMILL_RETURN_IF_ERROR(table.Add({name, value.dump()}));
   TIDEMILL_RETURN_IF_ERROR(table.Finish());
   return ShowImportances(version.detail, console);
 }

@@ -24,12 +24,10 @@ char32_t NextCharacter(std::string_view text, size_t* at) {
 }
 
 int CharacterWidth(char32_t c) {
-  const bool combining =
-      (c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F);
+  const bool combining = (c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F);
   if (combining) return 0;
-  const bool wide = (c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) ||
-                    (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xF900 && c <= 0xFAFF) ||
-                    (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) ||
+  const bool wide = (c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) || (c >= 0xAC00 && c <= 0xD7A3) ||
+                    (c >= 0xF900 && c <= 0xFAFF) || (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) ||
                     (c >= 0x1F300 && c <= 0x1FAFF) || (c >= 0x20000 && c <= 0x3FFFD);
   return wide ? 2 : 1;
 }
@@ -67,8 +65,7 @@ std::string CellText(std::string_view text, int columns_max) {
     const size_t begin = at;
     const char32_t character = NextCharacter(text, &at);
     const std::string piece = SafeCharacter(text.substr(begin, at - begin), character);
-    width +=
-        piece.size() > 1 && piece[0] == '\\' ? static_cast<int>(piece.size()) : CharacterWidth(character);
+    width += piece.size() > 1 && piece[0] == '\\' ? static_cast<int>(piece.size()) : CharacterWidth(character);
     if (width > columns_max) return out.substr(0, fits_until) + "…";
     out += piece;
     if (width < columns_max) fits_until = out.size();
@@ -76,8 +73,7 @@ std::string CellText(std::string_view text, int columns_max) {
   return out;
 }
 
-TableWriter::TableWriter(Console& console, std::vector<Heading> headings)
-    : console_(console), headings_(std::move(headings)) {
+TableWriter::TableWriter(Console& console, std::vector<Heading> headings) : console_(console), headings_(std::move(headings)) {
   for (Heading& heading : headings_) {
     heading.name = CellText(heading.name, kCellColumnsMax);
     widths_.push_back(DisplayWidth(heading.name));
@@ -107,8 +103,8 @@ Status TableWriter::WriteHead() {
   }
   TrimRight(&names);
   TrimRight(&rule);
-  TIDEMILL_RETURN_IF_ERROR(console_.Write(console_.OutStyle(Style::kBold, names) + "\n" +
-                                          console_.OutStyle(Style::kDim, rule) + "\n"));
+  TIDEMILL_RETURN_IF_ERROR(
+      console_.Write(console_.OutStyle(Style::kBold, names) + "\n" + console_.OutStyle(Style::kDim, rule) + "\n"));
   for (const Row& row : held_) TIDEMILL_RETURN_IF_ERROR(WriteRow(row));
   held_.clear();
   return Ok();

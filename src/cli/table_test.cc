@@ -63,8 +63,7 @@ TEST(TableWriter, GoesOnAfterTheRowsThatDecideWidths) {
 }
 
 TEST(TableWriter, ColoursOnlyTerminals) {
-  CapturedConsole captured(
-      {.out_is_terminal = true, .err_is_terminal = false, .colours = true, .width_columns = 80});
+  CapturedConsole captured({.out_is_terminal = true, .err_is_terminal = false, .colours = true, .width_columns = 80});
   TableWriter table(captured.console, {{"a"}});
   ASSERT_TRUE(table.Add({"NULL"}, {true}).ok());
   ASSERT_TRUE(table.Finish().ok());

@@ -14,8 +14,7 @@ namespace {
 Error AnsweredError(const HttpResponse& response) {
   const auto json = ParseJson(response.body);
   const bool ours = json.ok() && json->is_object() && json->contains("error") && (*json)["error"].is_object();
-  if (!ours)
-    return Unavailable("server_error", fmt::format("the server answered with status {}", response.status));
+  if (!ours) return Unavailable("server_error", fmt::format("the server answered with status {}", response.status));
   const Json& error = (*json)["error"];
   const auto text = [&](const char* name) {
     return error.contains(name) && error[name].is_string() ? error[name].get<std::string>() : std::string();
@@ -38,17 +37,14 @@ std::optional<Endpoint> ReadEndpoint(const std::filesystem::path& endpoint_file)
   if (!json->contains("address") || !(*json)["address"].is_string()) return std::nullopt;
   Endpoint endpoint{(*json)["address"].get<std::string>(), static_cast<int>(number("port")), number("pid")};
   // A server that was killed leaves its file behind.
-  const bool gone =
-      endpoint.process_id <= 0 || (::kill(static_cast<pid_t>(endpoint.process_id), 0) != 0 && errno == ESRCH);
+  const bool gone = endpoint.process_id <= 0 || (::kill(static_cast<pid_t>(endpoint.process_id), 0) != 0 && errno == ESRCH);
   if (gone || endpoint.port <= 0) return std::nullopt;
   return endpoint;
 }
 
-Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body,
-                      int timeout_ms) {
+Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body, int timeout_ms) {
   const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  TIDEMILL_ASSIGN_OR_RETURN(const HttpResponse response,
-                            CallHttp(address, port, {"POST", path, text}, timeout_ms));
+  TIDEMILL_ASSIGN_OR_RETURN(const HttpResponse response, CallHttp(address, port, {"POST", path, text}, timeout_ms));
   if (response.status >= 400) return AnsweredError(response);
   auto json = ParseJson(response.body, 64);
   if (!json.ok()) return std::move(json).error().WithContext("the server's answer");

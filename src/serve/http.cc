@@ -59,8 +59,7 @@ struct Shared {
 /// One client's connection: reads a request, answers it, and again. Lives as long as something is under way.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(Tcp::socket socket, std::shared_ptr<Shared> shared)
-      : stream_(std::move(socket)), shared_(std::move(shared)) {
+  Connection(Tcp::socket socket, std::shared_ptr<Shared> shared) : stream_(std::move(socket)), shared_(std::move(shared)) {
     const std::lock_guard<std::mutex> lock(shared_->mutex);
     shared_->connections.insert(this);
   }
@@ -90,29 +89,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
     parser_->body_limit(static_cast<uint64_t>(shared_->options.body_bytes_max));
     parser_->header_limit(kHeaderBytesMax);
     stream_.expires_after(std::chrono::seconds(shared_->options.idle_seconds_max));
-    http::async_read_header(stream_, buffer_, *parser_,
-                            [self = shared_from_this()](beast::error_code problem, size_t) {
-                              if (problem) return self->Refuse(problem);
-                              self->ReadBody();
-                            });
+    http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code problem, size_t) {
+      if (problem) return self->Refuse(problem);
+      self->ReadBody();
+    });
   }
 
   void ReadBody() {
     if (beast::iequals(parser_->get()[http::field::expect], "100-continue")) return SendContinue();
-    http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](beast::error_code problem, size_t) {
-                       if (problem) return self->Refuse(problem);
-                       self->Answer();
-                     });
+    http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code problem, size_t) {
+      if (problem) return self->Refuse(problem);
+      self->Answer();
+    });
   }
 
   void SendContinue() {
     parser_->get().erase(http::field::expect);
     auto answer = std::make_shared<http::response<http::empty_body>>(http::status::continue_, 11);
-    http::async_write(stream_, *answer,
-                      [self = shared_from_this(), answer](beast::error_code problem, size_t) {
-                        if (!problem) self->ReadBody();
-                      });
+    http::async_write(stream_, *answer, [self = shared_from_this(), answer](beast::error_code problem, size_t) {
+      if (!problem) self->ReadBody();
+    });
   }
 
   void Answer() {
@@ -122,19 +118,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head_ = request.method() == http::verb::head;
     version_ = request.version();
     const beast::string_view target = request.target();
-    HttpRequest plain{head_ ? "GET" : std::string(request.method_string()),
-                      std::string(target.substr(0, target.find('?'))), request.body()};
+    HttpRequest plain{head_ ? "GET" : std::string(request.method_string()), std::string(target.substr(0, target.find('?'))),
+                      request.body()};
     if (!shared_->options.is_slow || !shared_->options.is_slow(plain)) return Write(shared_->handler(plain));
     // The answer may take longer than a connection may be quiet.
     stream_.expires_never();
     // The guard keeps the threads that write answers.
-    asio::post(
-        shared_->slow, [self = shared_from_this(), guard = asio::make_work_guard(stream_.get_executor()),
-                        plain = std::move(plain)] {
-          HttpResponse response = self->shared_->handler(plain);
-          asio::post(self->stream_.get_executor(),
-                     [self, response = std::move(response)]() mutable { self->Write(std::move(response)); });
-        });
+    asio::post(shared_->slow,
+               [self = shared_from_this(), guard = asio::make_work_guard(stream_.get_executor()), plain = std::move(plain)] {
+                 HttpResponse response = self->shared_->handler(plain);
+                 asio::post(self->stream_.get_executor(),
+                            [self, response = std::move(response)]() mutable { self->Write(std::move(response)); });
+               });
   }
 
   void Write(HttpResponse response) {
@@ -165,8 +160,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head_ = false;
     version_ = 11;
     if (problem == http::error::body_limit) {
-      const std::string message =
-          fmt::format("the body is larger than {} bytes", shared_->options.body_bytes_max);
+      const std::string message = fmt::format("the body is larger than {} bytes", shared_->options.body_bytes_max);
       return Write({413, "application/json", ErrorBody("body_too_large", message)});
     }
     if (problem == http::error::header_limit)
@@ -204,8 +198,7 @@ class BeastServer : public HttpServer {
   Status Listen() {
     beast::error_code problem;
     const HttpServerOptions& options = shared_->options;
-    const auto address =
-        asio::ip::make_address(options.address == "localhost" ? "127.0.0.1" : options.address, problem);
+    const auto address = asio::ip::make_address(options.address == "localhost" ? "127.0.0.1" : options.address, problem);
     if (problem)
       return UserError("bad_address", fmt::format("'{}' is not an address to listen at", options.address),
                        "for instance 127.0.0.1, or 0.0.0.0 for all");
@@ -215,13 +208,12 @@ class BeastServer : public HttpServer {
     if (!problem) acceptor_.bind(endpoint, problem);
     if (!problem) acceptor_.listen(asio::socket_base::max_listen_connections, problem);
     if (problem == asio::error::address_in_use) {
-      return Unavailable(
-          "port_in_use", fmt::format("port {} of {} is in use", options.port, options.address),
-          "another server may be running; stop it, or choose a port with --port (0: any free one)");
+      return Unavailable("port_in_use", fmt::format("port {} of {} is in use", options.port, options.address),
+                         "another server may be running; stop it, or choose a port with --port (0: any free one)");
     }
     if (problem)
-      return UserError("cannot_listen", fmt::format("cannot listen at {}:{}: {}", options.address,
-                                                    options.port, problem.message()));
+      return UserError("cannot_listen",
+                       fmt::format("cannot listen at {}:{}: {}", options.address, options.port, problem.message()));
     port_ = acceptor_.local_endpoint().port();
     return Ok();
   }
@@ -256,18 +248,17 @@ class BeastServer : public HttpServer {
 
  private:
   void Accept() {
-    acceptor_.async_accept(
-        asio::make_strand(shared_->context),
-        asio::bind_executor(acceptor_.get_executor(), [this](beast::error_code problem, Tcp::socket socket) {
-          if (shared_->stopping || problem == asio::error::operation_aborted) return;
-          if (!problem && HasRoom()) {
-            beast::error_code ignored;
-            socket.set_option(Tcp::no_delay(true), ignored);
-            std::make_shared<Connection>(std::move(socket), shared_)->Begin();
-          }
-          // Out of descriptors and the like pass; a connection above the bound is closed at once.
-          Accept();
-        }));
+    acceptor_.async_accept(asio::make_strand(shared_->context),
+                           asio::bind_executor(acceptor_.get_executor(), [this](beast::error_code problem, Tcp::socket socket) {
+                             if (shared_->stopping || problem == asio::error::operation_aborted) return;
+                             if (!problem && HasRoom()) {
+                               beast::error_code ignored;
+                               socket.set_option(Tcp::no_delay(true), ignored);
+                               std::make_shared<Connection>(std::move(socket), shared_)->Begin();
+                             }
+                             // Out of descriptors and the like pass; a connection above the bound is closed at once.
+                             Accept();
+                           }));
   }
 
   bool HasRoom() {
@@ -282,12 +273,10 @@ class BeastServer : public HttpServer {
       beast::error_code ignored;
       acceptor_.close(ignored);
       signals_.cancel(ignored);
-      std::vector<std::shared_ptr<Connection>>
-          alive;  // let go after the lock, which the last owner of a connection takes
+      std::vector<std::shared_ptr<Connection>> alive;  // let go after the lock, which the last owner of a connection takes
       {
         const std::lock_guard<std::mutex> lock(shared_->mutex);
-        for (Connection* connection : shared_->connections)
-          alive.push_back(connection->weak_from_this().lock());
+        for (Connection* connection : shared_->connections) alive.push_back(connection->weak_from_this().lock());
       }
       for (const auto& connection : alive) {
         if (connection) connection->CloseWhenIdle();
@@ -321,8 +310,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& o
   }
 }
 
-Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request,
-                              int timeout_ms) {
+Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request, int timeout_ms) {
   try {
     asio::io_context context;
     beast::tcp_stream stream(context);
@@ -352,8 +340,7 @@ Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRe
     context.run();
     if (problem) return Unreachable(address, port, problem.message());
     const BeastResponse answer = parser.release();
-    return HttpResponse{static_cast<int>(answer.result_int()), std::string(answer[http::field::content_type]),
-                        answer.body()};
+    return HttpResponse{static_cast<int>(answer.result_int()), std::string(answer[http::field::content_type]), answer.body()};
   } catch (const std::exception& problem) {
     return Unreachable(address, port, problem.what());
   }

@@ -50,7 +50,6 @@ class HttpServer {
 };
 
 /// One request to a server. Code "server_unreachable" when it cannot be reached or does not answer in time.
-Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request,
-                              int timeout_ms);
+Result<HttpResponse> CallHttp(const std::string& address, int port, const HttpRequest& request, int timeout_ms);
 
 }  // namespace tidemill

@@ -14,31 +14,26 @@ constexpr int kMaterializeTimeoutMs = 600'000;
 
 std::string LakeTable(const std::string& table) { return "lake.main." + QuoteIdentifier(table); }
 
-Error BadWork(const std::string& what) {
-  return UserError("bad_request", "a request to materialize needs " + what);
-}
+Error BadWork(const std::string& what) { return UserError("bad_request", "a request to materialize needs " + what); }
 
 }  // namespace
 
 Json OnlineWork::ToJson() const {
   Json json = {{"until", FormatTimestamp(until)}, {"views", Json::array()}, {"spines", Json::array()}};
   for (const View& view : views) {
-    json["views"].push_back(
-        {{"program", view.program.ToJson()}, {"table", view.table}, {"event_time", view.event_time}});
+    json["views"].push_back({{"program", view.program.ToJson()}, {"table", view.table}, {"event_time", view.event_time}});
   }
   for (const FeaturePlan& plan : spines) json["spines"].push_back(plan.ToJson());
   return json;
 }
 
 Result<OnlineWork> OnlineWork::FromJson(const Json& json) {
-  if (!json.is_object() || !json.contains("until") || !json["until"].is_string())
-    return BadWork("\"until\", a time");
+  if (!json.is_object() || !json.contains("until") || !json["until"].is_string()) return BadWork("\"until\", a time");
   OnlineWork work;
   TIDEMILL_ASSIGN_OR_RETURN(work.until, ParseTimestamp(json["until"].get<std::string>()));
   for (const Json& one : json.value("views", Json::array())) {
-    const bool whole = one.is_object() && one.contains("program") && one.contains("table") &&
-                       one["table"].is_string() && one.contains("event_time") &&
-                       one["event_time"].is_string();
+    const bool whole = one.is_object() && one.contains("program") && one.contains("table") && one["table"].is_string() &&
+                       one.contains("event_time") && one["event_time"].is_string();
     if (!whole) return BadWork("\"program\", \"table\" and \"event_time\" of each view");
     View view;
     TIDEMILL_ASSIGN_OR_RETURN(view.program, Program::FromJson(one["program"]));
@@ -55,8 +50,7 @@ Result<OnlineWork> OnlineWork::FromJson(const Json& json) {
 
 Json OnlineSummary::ToJson() const {
   Json json = {{"views", Json::object()}};
-  for (const auto& [name, report] : views)
-    json["views"][name] = {{"rows", report.rows}, {"entities", report.entities}};
+  for (const auto& [name, report] : views) json["views"][name] = {{"rows", report.rows}, {"entities", report.entities}};
   return json;
 }
 
@@ -75,32 +69,27 @@ Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const On
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, lake.Connect());
   OnlineSummary summary;
   for (const OnlineWork::View& view : work.views) {
-    auto report =
-        MaterializeView(store, view.program, LakeTable(view.table), view.event_time, *session, work.until);
-    if (!report.ok())
-      return std::move(report).error().WithContext(fmt::format("materializing '{}'", view.program.view));
+    auto report = MaterializeView(store, view.program, LakeTable(view.table), view.event_time, *session, work.until);
+    if (!report.ok()) return std::move(report).error().WithContext(fmt::format("materializing '{}'", view.program.view));
     summary.views[view.program.view] = *report;
   }
   for (const FeaturePlan& plan : work.spines) {
-    const Status stored = MaterializeSpine(store, plan, *session, LakeTable(plan.spine),
-                                           work.until - kSpineLookback, work.until);
+    const Status stored = MaterializeSpine(store, plan, *session, LakeTable(plan.spine), work.until - kSpineLookback, work.until);
     if (!stored.ok())
-      return stored.error().WithContext(
-          fmt::format("storing the rows of '{}' for model '{}'", plan.spine, plan.model));
+      return stored.error().WithContext(fmt::format("storing the rows of '{}' for model '{}'", plan.spine, plan.model));
   }
   return summary;
 }
 
-Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder,
-                                            const std::filesystem::path& endpoint_file, Lake& lake,
-                                            const OnlineWork& work) {
+Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file,
+                                            Lake& lake, const OnlineWork& work) {
   auto store = OnlineStore::OpenEmbedded(store_folder);
   if (store.ok()) return MaterializeOnline(**store, lake, work);
   if (store.error().code != "store_owned") return std::move(store).error();
   const std::optional<Endpoint> endpoint = ReadEndpoint(endpoint_file);
   if (!endpoint) return std::move(store).error();
-  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, PostJson(endpoint->address, endpoint->port, "/v1/materialize",
-                                                        work.ToJson(), kMaterializeTimeoutMs));
+  TIDEMILL_ASSIGN_OR_RETURN(const Json answer,
+                            PostJson(endpoint->address, endpoint->port, "/v1/materialize", work.ToJson(), kMaterializeTimeoutMs));
   TIDEMILL_ASSIGN_OR_RETURN(OnlineSummary summary, OnlineSummary::FromJson(answer));
   summary.by_server = true;
   return summary;

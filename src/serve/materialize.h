@@ -44,8 +44,7 @@ Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const On
 /// Does the work wherever the store is owned: opens the store under `store_folder`, or, when a server has it,
 /// asks that server, which it finds by `endpoint_file`. Code "store_owned" when another process owns the
 /// store and no server answers.
-Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder,
-                                            const std::filesystem::path& endpoint_file, Lake& lake,
-                                            const OnlineWork& work);
+Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file,
+                                            Lake& lake, const OnlineWork& work);
 
 }  // namespace tidemill

@@ -41,8 +41,7 @@ class RequestReader {
 
   Result<ReadRequest> Read(const Json& request) const {
     if (!request.is_object()) {
-      return UserError("bad_request",
-                       fmt::format("expected an object of fields, came {}", ShortJson(request)),
+      return UserError("bad_request", fmt::format("expected an object of fields, came {}", ShortJson(request)),
                        fmt::format("for instance {}", ExampleRequest()));
     }
     TIDEMILL_RETURN_IF_ERROR(CheckNames(request));
@@ -61,8 +60,7 @@ class RequestReader {
   Status CheckNames(const Json& request) const {
     for (const auto& [name, value] : request.items()) {
       if (!Contains(allowed_, name))
-        return UserError("unknown_field", fmt::format("unknown field '{}'", name),
-                         SuggestionHint(name, allowed_));
+        return UserError("unknown_field", fmt::format("unknown field '{}'", name), SuggestionHint(name, allowed_));
     }
     return Ok();
   }
@@ -78,22 +76,19 @@ class RequestReader {
   /// Adds what the spine's row in the store knows and the request does not say.
   Result<std::optional<SpineRow>> Complete(Json* fields) const {
     const std::vector<std::string> missing = Missing(*fields);
-    const bool has_key = !plan_.spine_key.empty() &&
-                         std::all_of(plan_.spine_key.begin(), plan_.spine_key.end(),
-                                     [&](const std::string& name) { return fields->contains(name); });
+    const bool has_key = !plan_.spine_key.empty() && std::all_of(plan_.spine_key.begin(), plan_.spine_key.end(),
+                                                                 [&](const std::string& name) { return fields->contains(name); });
     if (!has_key) {
       if (missing.empty()) return std::optional<SpineRow>();
-      return UserError("missing_field", fmt::format("the request lacks {}", fmt::join(missing, ", ")),
-                       MissingHint());
+      return UserError("missing_field", fmt::format("the request lacks {}", fmt::join(missing, ", ")), MissingHint());
     }
     TIDEMILL_ASSIGN_OR_RETURN(std::optional<SpineRow> row, rows_.Find(*fields));
     if (!row && !missing.empty()) {
       return UserError(
           "row_missing",
-          fmt::format("there is no row of '{}' with {} in the online store, and the request lacks {}",
-                      plan_.spine, KeyText(*fields), fmt::join(missing, ", ")),
-          fmt::format("bring these fields; the store holds rows of the {} before the last run",
-                      FormatDuration(kSpineLookback)));
+          fmt::format("there is no row of '{}' with {} in the online store, and the request lacks {}", plan_.spine,
+                      KeyText(*fields), fmt::join(missing, ", ")),
+          fmt::format("bring these fields; the store holds rows of the {} before the last run", FormatDuration(kSpineLookback)));
     }
     if (row) {
       for (const std::string& name : missing) {
@@ -106,8 +101,7 @@ class RequestReader {
   Result<Timestamp> TimeOf(const Json& request, const std::optional<SpineRow>& row) const {
     for (const std::string& name : {std::string("at"), plan_.timestamp}) {
       const auto found = request.find(name);
-      if (found == request.end() || found->is_null() || (name == "at" && Contains(field_names_, "at")))
-        continue;
+      if (found == request.end() || found->is_null() || (name == "at" && Contains(field_names_, "at"))) continue;
       auto value = ValueFromJson(*found, Type::kTimestamp);
       if (!value.ok()) return std::move(value).error().WithContext(fmt::format("field '{}'", name));
       return CheckTime(std::get<Timestamp>(*value));
@@ -118,10 +112,10 @@ class RequestReader {
 
   Result<Timestamp> CheckTime(Timestamp at) const {
     if (at <= now_ + kClockSkewMax) return at;
-    return UserError("future_time",
-                     fmt::format("the time asked, {}, lies after the project clock, {}", FormatTimestamp(at),
-                                 FormatTimestamp(now_)),
-                     "features are known up to the project clock; leave the time out for now");
+    return UserError(
+        "future_time",
+        fmt::format("the time asked, {}, lies after the project clock, {}", FormatTimestamp(at), FormatTimestamp(now_)),
+        "features are known up to the project clock; leave the time out for now");
   }
 
   Status ReadValues(ReadRequest* read) const {
@@ -146,14 +140,13 @@ class RequestReader {
 
   std::string MissingHint() const {
     if (plan_.spine_key.empty()) return "write null for what is not known";
-    return fmt::format("write null for what is not known, or bring {} of a row of '{}' alone",
-                       fmt::join(plan_.spine_key, ", "), plan_.spine);
+    return fmt::format("write null for what is not known, or bring {} of a row of '{}' alone", fmt::join(plan_.spine_key, ", "),
+                       plan_.spine);
   }
 
   std::string ExampleRequest() const {
     Json example = Json::object();
-    for (const std::string& name : plan_.spine_key.empty() ? field_names_ : plan_.spine_key)
-      example[name] = "...";
+    for (const std::string& name : plan_.spine_key.empty() ? field_names_ : plan_.spine_key) example[name] = "...";
     return example.dump();
   }
 
@@ -187,12 +180,11 @@ Error InRequest(Error error, size_t index, size_t count) {
 Result<std::vector<Prediction>> PredictOnline(LiveModel& model, OnlineStore& store, const Json& requests,
                                               std::optional<Timestamp> at, Timestamp now) {
   if (!requests.is_array())
-    return UserError("bad_request",
-                     fmt::format("expected a list of instances, came {}", ShortJson(requests)));
+    return UserError("bad_request", fmt::format("expected a list of instances, came {}", ShortJson(requests)));
   if (requests.empty()) return std::vector<Prediction>();
   if (requests.size() > kRequestsMax) {
-    return UserError("too_many_instances", fmt::format("{} instances came, at most {} are taken at once",
-                                                       requests.size(), kRequestsMax));
+    return UserError("too_many_instances",
+                     fmt::format("{} instances came, at most {} are taken at once", requests.size(), kRequestsMax));
   }
   TIDEMILL_ASSIGN_OR_RETURN(const SpineRows spine_rows, SpineRows::Open(store, model.plan));
   const RequestReader reader(model.plan, spine_rows, at, now);
@@ -203,16 +195,14 @@ Result<std::vector<Prediction>> PredictOnline(LiveModel& model, OnlineStore& sto
   for (size_t i = 0; i < requests.size(); ++i) {
     auto read = reader.Read(requests[i]);
     if (!read.ok()) return InRequest(std::move(read).error(), i, requests.size());
-    for (size_t c = 0; c < rows.columns.size(); ++c)
-      TIDEMILL_RETURN_IF_ERROR(rows.columns[c].Append(read->values[c]));
+    for (size_t c = 0; c < rows.columns.size(); ++c) TIDEMILL_RETURN_IF_ERROR(rows.columns[c].Append(read->values[c]));
     times.push_back(read->at);
     predictions.push_back({"", model.name, model.version, 0, read->at, std::move(read->fields), {}});
   }
 
   TIDEMILL_ASSIGN_OR_RETURN(const Columns features, BuildOnlineRows(model.plan, store, rows, times));
   for (const Field& field : model.plan.inputs) {
-    if (features.Find(field.name) == nullptr)
-      return InternalError(fmt::format("the feature row lacks '{}'", field.name));
+    if (features.Find(field.name) == nullptr) return InternalError(fmt::format("the feature row lacks '{}'", field.name));
   }
   TIDEMILL_ASSIGN_OR_RETURN(const std::vector<double> scores, model.predictor->Predict(features));
   for (size_t i = 0; i < predictions.size(); ++i) {

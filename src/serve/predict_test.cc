@@ -16,23 +16,20 @@ class PredictOnlineTest : public testing::Test {
   void SetUp() override {
     database_ = Database::Open({}).value();
     session_ = database_->Connect().value();
-    ASSERT_TRUE(
-        session_
-            ->Execute("CREATE TABLE planned AS SELECT * FROM (VALUES "
-                      "(1, 'AA', 500.5, TIMESTAMP '2013-05-01 09:00:00', 1, TIMESTAMP '2013-04-01'),"
-                      "(2, NULL, 'nan'::DOUBLE, TIMESTAMP '2013-05-01 11:00:00', 2, TIMESTAMP '2013-04-01'),"
-                      "(3, 'late', 1.0, TIMESTAMP '2013-05-01 09:00:00', 3, TIMESTAMP '2013-05-02'),"
-                      "(4, 'old', 1.0, TIMESTAMP '2013-04-01 09:00:00', 4, TIMESTAMP '2013-04-01'),"
-                      "(5, 'twice, first', 1.0, TIMESTAMP '2013-05-01 08:00:00', 5, TIMESTAMP '2013-04-01'),"
-                      "(5, 'twice, last', 2.0, TIMESTAMP '2013-05-01 09:30:00', 6, TIMESTAMP '2013-04-01')"
-                      ") t(id, carrier, distance, predict_at, _seq, _known_at)")
-            .ok());
+    ASSERT_TRUE(session_
+                    ->Execute("CREATE TABLE planned AS SELECT * FROM (VALUES "
+                              "(1, 'AA', 500.5, TIMESTAMP '2013-05-01 09:00:00', 1, TIMESTAMP '2013-04-01'),"
+                              "(2, NULL, 'nan'::DOUBLE, TIMESTAMP '2013-05-01 11:00:00', 2, TIMESTAMP '2013-04-01'),"
+                              "(3, 'late', 1.0, TIMESTAMP '2013-05-01 09:00:00', 3, TIMESTAMP '2013-05-02'),"
+                              "(4, 'old', 1.0, TIMESTAMP '2013-04-01 09:00:00', 4, TIMESTAMP '2013-04-01'),"
+                              "(5, 'twice, first', 1.0, TIMESTAMP '2013-05-01 08:00:00', 5, TIMESTAMP '2013-04-01'),"
+                              "(5, 'twice, last', 2.0, TIMESTAMP '2013-05-01 09:30:00', 6, TIMESTAMP '2013-04-01')"
+                              ") t(id, carrier, distance, predict_at, _seq, _known_at)")
+                    .ok());
     ASSERT_TRUE(Materialize().ok());
   }
 
-  Status Materialize() {
-    return MaterializeSpine(store_, model_->plan, *session_, "planned", now_ - kSpineLookback, now_);
-  }
+  Status Materialize() { return MaterializeSpine(store_, model_->plan, *session_, "planned", now_ - kSpineLookback, now_); }
 
   Result<std::vector<Prediction>> Predict(const char* requests, std::optional<Timestamp> at = {}) {
     return PredictOnline(*model_, store_, Json::parse(requests), at, now_);
@@ -71,9 +68,9 @@ TEST_F(PredictOnlineTest, CompletesFromTheSpinesRow) {
 }
 
 TEST_F(PredictOnlineTest, TimesAskedFor) {
-  const auto predictions = Predict(
-      R"([{"id": 1, "at": "2013-05-01T08:00:00Z"}, {"id": 1}, {"id": 1, "predict_at": "2013-05-01 07:00:00"}])",
-      Time("2013-05-01T06:00:00Z"));
+  const auto predictions =
+      Predict(R"([{"id": 1, "at": "2013-05-01T08:00:00Z"}, {"id": 1}, {"id": 1, "predict_at": "2013-05-01 07:00:00"}])",
+              Time("2013-05-01T06:00:00Z"));
   ASSERT_TRUE(predictions.ok()) << predictions.error().Format();
   EXPECT_EQ((*predictions)[0].at, Time("2013-05-01T08:00:00Z"));
   EXPECT_EQ((*predictions)[1].at, Time("2013-05-01T06:00:00Z"));
@@ -99,16 +96,12 @@ TEST_F(PredictOnlineTest, TellsWhatIsWrong) {
   const Case cases[] = {
       {R"({"id": 1})", "bad_request", "expected a list of instances, came {\"id\":1}", ""},
       {"[5]", "bad_request", "expected an object of fields, came 5", "for instance {\"id\":\"...\"}"},
-      {R"([{"carier": "AA", "distance": 1}])", "unknown_field", "unknown field 'carier'",
-       "did you mean 'carrier'?"},
-      {R"([{"carrier": "AA"}])", "missing_field", "the request lacks distance",
-       "bring id of a row of 'planned'"},
+      {R"([{"carier": "AA", "distance": 1}])", "unknown_field", "unknown field 'carier'", "did you mean 'carrier'?"},
+      {R"([{"carrier": "AA"}])", "missing_field", "the request lacks distance", "bring id of a row of 'planned'"},
       {R"([{}])", "missing_field", "the request lacks carrier, distance", ""},
-      {R"([{"carrier": "AA", "distance": "far"}])", "bad_value",
-       "field 'distance': expected a number, came \"far\"", ""},
+      {R"([{"carrier": "AA", "distance": "far"}])", "bad_value", "field 'distance': expected a number, came \"far\"", ""},
       {R"([{"carrier": 5, "distance": 1}])", "bad_value", "field 'carrier': expected a text, came 5", ""},
-      {R"([{"carrier": ["AA"], "distance": 1}])", "bad_value",
-       "field 'carrier': expected a text, came [\"AA\"]", ""},
+      {R"([{"carrier": ["AA"], "distance": 1}])", "bad_value", "field 'carrier': expected a text, came [\"AA\"]", ""},
       {R"([{"id": 77}])", "row_missing", "there is no row of 'planned' with id 77 in the online store", "7d"},
       {R"([{"id": 3}])", "row_missing", "id 3", ""},  // not known yet
       {R"([{"id": 4}])", "row_missing", "id 4", ""},  // too old

@@ -13,8 +13,7 @@ namespace {
 constexpr std::string_view kMakeTable =
     "CREATE SCHEMA IF NOT EXISTS lake.tidemill;"
     "CREATE TABLE IF NOT EXISTS lake.tidemill.predictions (prediction_id VARCHAR, model VARCHAR, "
-    "model_version BIGINT, \"at\" TIMESTAMP, "
-    "requested_at TIMESTAMP, score DOUBLE, entities VARCHAR, features VARCHAR)";
+    "model_version BIGINT, \"at\" TIMESTAMP, requested_at TIMESTAMP, score DOUBLE, entities VARCHAR, features VARCHAR)";
 
 std::string FeaturesText(const Columns& features) {
   Json json = Json::object();
@@ -47,20 +46,17 @@ Columns PredictionRows(const std::vector<LoggedPrediction>& predictions) {
 Status StorePredictions(Lake& lake, const std::vector<LoggedPrediction>& predictions) {
   if (predictions.empty()) return Ok();
   const Columns rows = PredictionRows(predictions);
-  const std::string message =
-      fmt::format("log {} prediction{}", predictions.size(), predictions.size() == 1 ? "" : "s");
+  const std::string message = fmt::format("log {} prediction{}", predictions.size(), predictions.size() == 1 ? "" : "s");
   const auto committed = lake.Commit(message, Json::object(), [&](Session& session) -> Status {
     TIDEMILL_RETURN_IF_ERROR(session.Execute(kMakeTable));
     TIDEMILL_RETURN_IF_ERROR(session.LoadTemporary("logged_predictions", rows));
-    TIDEMILL_RETURN_IF_ERROR(
-        session.Execute("INSERT INTO lake.tidemill.predictions SELECT * FROM logged_predictions"));
+    TIDEMILL_RETURN_IF_ERROR(session.Execute("INSERT INTO lake.tidemill.predictions SELECT * FROM logged_predictions"));
     return session.Execute("DROP TABLE logged_predictions");
   });
   return committed.ok() ? Ok() : Status(committed.error());
 }
 
-PredictionLog::PredictionLog(Store store, std::function<void(const std::string&)> tell,
-                             const PredictionLogOptions& options)
+PredictionLog::PredictionLog(Store store, std::function<void(const std::string&)> tell, const PredictionLogOptions& options)
     : store_(std::move(store)), tell_(std::move(tell)), options_(options), thread_([this] { Work(); }) {}
 
 PredictionLog::~PredictionLog() { Stop(); }
@@ -101,8 +97,7 @@ void PredictionLog::Work() {
                       [this] { return stopping_ || queue_.size() >= options_.batch_max; });
     const size_t count = std::min(queue_.size(), options_.batch_max);
     if (count == 0) continue;
-    std::vector<LoggedPrediction> batch(std::make_move_iterator(queue_.begin()),
-                                        std::make_move_iterator(queue_.begin() + count));
+    std::vector<LoggedPrediction> batch(std::make_move_iterator(queue_.begin()), std::make_move_iterator(queue_.begin() + count));
     queue_.erase(queue_.begin(), queue_.begin() + count);
     lock.unlock();
     StoreBatch(std::move(batch));
@@ -115,14 +110,12 @@ void PredictionLog::StoreBatch(std::vector<LoggedPrediction> batch) {
   for (int attempt = 1; !stored.ok() && attempt < options_.attempts_max; ++attempt) {
     std::unique_lock<std::mutex> lock(mutex_);
     // Waits between attempts, but not when the process is to end.
-    changed_.wait_for(lock, std::chrono::milliseconds(options_.interval_ms << attempt),
-                      [this] { return stopping_; });
+    changed_.wait_for(lock, std::chrono::milliseconds(options_.interval_ms << attempt), [this] { return stopping_; });
     lock.unlock();
     stored = store_(batch);
   }
   const auto count = static_cast<int64_t>(batch.size());
-  if (!stored.ok() && tell_)
-    tell_(fmt::format("{} predictions were not logged: {}", count, stored.error().message));
+  if (!stored.ok() && tell_) tell_(fmt::format("{} predictions were not logged: {}", count, stored.error().message));
   const std::lock_guard<std::mutex> lock(mutex_);
   (stored.ok() ? counts_.stored : counts_.dropped) += count;
 }

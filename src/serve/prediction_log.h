@@ -38,8 +38,7 @@ struct PredictionLogOptions {
 class PredictionLog {
  public:
   using Store = std::function<Status(const std::vector<LoggedPrediction>&)>;
-  PredictionLog(Store store, std::function<void(const std::string&)> tell,
-                const PredictionLogOptions& options);
+  PredictionLog(Store store, std::function<void(const std::string&)> tell, const PredictionLogOptions& options);
   ~PredictionLog();
   PredictionLog(const PredictionLog&) = delete;
   PredictionLog& operator=(const PredictionLog&) = delete;

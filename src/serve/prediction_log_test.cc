@@ -51,8 +51,7 @@ class StoreDouble {
 
 TEST(PredictionLog, StoresAllInOrderAtTheEnd) {
   StoreDouble store;
-  PredictionLog log(store.AsStore(), nullptr,
-                    {.queue_max = 1000, .batch_max = 10, .interval_ms = 60'000, .attempts_max = 1});
+  PredictionLog log(store.AsStore(), nullptr, {.queue_max = 1000, .batch_max = 10, .interval_ms = 60'000, .attempts_max = 1});
   for (int i = 0; i < 95; ++i) EXPECT_TRUE(log.Offer(Numbered(i)));
   log.Stop();
   ASSERT_EQ(store.stored.size(), 95u);
@@ -64,8 +63,7 @@ TEST(PredictionLog, StoresAllInOrderAtTheEnd) {
 TEST(PredictionLog, DropsAndCountsWhenFullWithoutWaiting) {
   StoreDouble store;
   store.open = false;
-  PredictionLog log(store.AsStore(), nullptr,
-                    {.queue_max = 5, .batch_max = 5, .interval_ms = 60'000, .attempts_max = 1});
+  PredictionLog log(store.AsStore(), nullptr, {.queue_max = 5, .batch_max = 5, .interval_ms = 60'000, .attempts_max = 1});
   for (int i = 0; i < 5; ++i) EXPECT_TRUE(log.Offer(Numbered(i)));
   store.WaitForCall();  // the first five are being stored, and that hangs
   for (int i = 5; i < 10; ++i) EXPECT_TRUE(log.Offer(Numbered(i)));
@@ -81,8 +79,7 @@ TEST(PredictionLog, DropsAndCountsWhenFullWithoutWaiting) {
 TEST(PredictionLog, TriesAgainAndThenCountsWhatIsLost) {
   StoreDouble store;
   store.failures_left = 2;
-  PredictionLog log(store.AsStore(), nullptr,
-                    {.queue_max = 5, .batch_max = 5, .interval_ms = 1, .attempts_max = 3});
+  PredictionLog log(store.AsStore(), nullptr, {.queue_max = 5, .batch_max = 5, .interval_ms = 1, .attempts_max = 3});
   log.Offer(Numbered(1));
   log.Stop();
   EXPECT_EQ(store.stored, std::vector<int64_t>{1});

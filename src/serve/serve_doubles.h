@@ -21,8 +21,7 @@ class MemoryStore : public OnlineStore {
     const auto found = bytes_.find({std::string(space), std::string(key)});
     return found == bytes_.end() ? std::optional<std::string>() : std::optional<std::string>(found->second);
   }
-  Result<std::vector<std::optional<std::string>>> GetMany(std::string_view space,
-                                                          const std::vector<std::string>& keys) override {
+  Result<std::vector<std::optional<std::string>>> GetMany(std::string_view space, const std::vector<std::string>& keys) override {
     std::vector<std::optional<std::string>> found;
     for (const std::string& key : keys) found.push_back(Get(space, key).value());
     return found;
@@ -52,8 +51,7 @@ class DistancePredictor : public Predictor {
     const Column* distance = rows.Find("distance");
     if (distance == nullptr) return InternalError("no distance");
     std::vector<double> scores;
-    for (size_t row = 0; row < rows.rows(); ++row)
-      scores.push_back(distance->IsNull(row) ? -1 : distance->doubles[row] / 1000);
+    for (size_t row = 0; row < rows.rows(); ++row) scores.push_back(distance->IsNull(row) ? -1 : distance->doubles[row] / 1000);
     return scores;
   }
 

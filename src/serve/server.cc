@@ -16,8 +16,6 @@
 namespace tidemill {
 namespace {
 
-constexpr auto kRefreshInterval = std::chrono::seconds(1);
-
 /// HTTP, the service, the log, and a thread that looks at the champions. They end in the order: requests,
 /// refreshing, log.
 class LocalServer : public Server {
@@ -26,18 +24,16 @@ class LocalServer : public Server {
   ~LocalServer() override { Stop(); }
 
   Status Start() {
-    log_ = std::make_unique<PredictionLog>(
-        [this](const auto& batch) { return StorePredictions(*parts_.lake, batch); },
-        [this](const std::string& line) { Tell(line); }, PredictionLogOptions{});
+    log_ = std::make_unique<PredictionLog>([this](const auto& batch) { return StorePredictions(*parts_.lake, batch); },
+                                           [this](const std::string& line) { Tell(line); }, PredictionLogOptions{});
     service_ = std::make_unique<Service>(MakeParts());
     HttpServerOptions http;
     http.address = options_.address;
     http.port = options_.port;
     http.threads = options_.threads;
     http.is_slow = [](const HttpRequest& request) { return Service::IsSlow(request); };
-    TIDEMILL_ASSIGN_OR_RETURN(http_, HttpServer::Start(http, [this](const HttpRequest& request) {
-                                return service_->Handle(request);
-                              }));
+    TIDEMILL_ASSIGN_OR_RETURN(http_,
+                              HttpServer::Start(http, [this](const HttpRequest& request) { return service_->Handle(request); }));
     refresher_ = std::thread([this] { Refresh(); });
     return WriteEndpoint();
   }
@@ -76,12 +72,8 @@ class LocalServer : public Server {
     service.clock = parts_.clock;
     service.now = options_.now;
     service.champion = [this](const std::string& model) { return parts_.catalog->Alias(model, "champion"); };
-    service.load = [this](const std::string& model) {
-      return LoadChampion(*parts_.catalog, *parts_.lake, model);
-    };
-    service.materialize = [this](const OnlineWork& work) {
-      return MaterializeOnline(*parts_.store, *parts_.lake, work);
-    };
+    service.load = [this](const std::string& model) { return LoadChampion(*parts_.catalog, *parts_.lake, model); };
+    service.materialize = [this](const OnlineWork& work) { return MaterializeOnline(*parts_.store, *parts_.lake, work); };
     service.tell = [this](const std::string& line) { Tell(line); };
     return service;
   }
@@ -93,7 +85,7 @@ class LocalServer : public Server {
 
   void Refresh() {
     std::unique_lock<std::mutex> lock(mutex_);
-    while (!changed_.wait_for(lock, kRefreshInterval, [this] { return stopping_; })) {
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(options_.refresh_ms), [this] { return stopping_; })) {
       lock.unlock();
       service_->RefreshChampions();
       lock.lock();
@@ -102,8 +94,7 @@ class LocalServer : public Server {
 
   Status WriteEndpoint() {
     if (options_.endpoint_file.empty()) return Ok();
-    const Json json = {
-        {"address", options_.address}, {"port", port()}, {"pid", static_cast<int64_t>(::getpid())}};
+    const Json json = {{"address", options_.address}, {"port", port()}, {"pid", static_cast<int64_t>(::getpid())}};
     TIDEMILL_RETURN_IF_ERROR(WriteFileAtomic(options_.endpoint_file, json.dump() + "\n"));
     endpoint_written_ = true;
     return Ok();

@@ -18,11 +18,11 @@ namespace tidemill {
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
-  int port = 8080;  ///< 0: chosen by the system
-  int threads = 2;  ///< that answer requests
-  std::filesystem::path
-      endpoint_file;  ///< written when ready with {"address", "port", "pid"}; removed at the end
-  Timestamp now;      ///< project clock, moved on by materialization; 0: the wall clock moves on
+  int port = 8080;                      ///< 0: chosen by the system
+  int threads = 2;                      ///< that answer requests
+  std::filesystem::path endpoint_file;  ///< written when ready with {"address", "port", "pid"}; removed at the end
+  Timestamp now;                        ///< project clock, moved on by materialization; 0: the wall clock moves on
+  int refresh_ms = 1000;                ///< between two looks at the champion aliases
 };
 
 /// What a server works on. All of it must outlive the server.
@@ -30,11 +30,10 @@ struct ServerParts {
   Catalog* catalog = nullptr;
   Lake* lake = nullptr;
   OnlineStore* store = nullptr;
-  const Clock* clock = nullptr;         ///< operations clock
-  std::vector<std::string> models;      ///< those that may be asked for
-  std::vector<OnlineWork::View> views;  ///< of the project, for POST /v1/features/VIEW
-  std::function<void(const std::string&)>
-      tell;  ///< a line for the operator; called from any thread, one at a time
+  const Clock* clock = nullptr;                  ///< operations clock
+  std::vector<std::string> models;               ///< those that may be asked for
+  std::vector<OnlineWork::View> views;           ///< of the project, for POST /v1/features/VIEW
+  std::function<void(const std::string&)> tell;  ///< a line for the operator; called from any thread, one at a time
 };
 
 /// HTTP. Routes: GET /health, GET /v1/models, POST /v1/models/M/predict ({"instances": [{...}], "at":

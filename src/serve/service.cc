@@ -17,8 +17,7 @@ HttpResponse JsonResponse(const Json& json, int status = 200) {
 }
 
 int StatusOf(const Error& error) {
-  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view")
-    return 404;
+  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view") return 404;
   if (error.code == "wrong_method") return 405;
   switch (error.kind) {
     case ErrorKind::kUser:
@@ -51,8 +50,8 @@ std::vector<std::string> SplitPath(const std::string& path) {
 
 Error UnknownRoute(const HttpRequest& request) {
   return UserError("unknown_route", fmt::format("there is no {} {}", request.method, ShortJson(request.path)),
-                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST "
-                   "/v1/materialize, GET /metrics");
+                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST /v1/materialize, "
+                   "GET /metrics");
 }
 
 Status WantMethod(const HttpRequest& request, std::string_view method) {
@@ -67,28 +66,23 @@ struct CallBody {
 };
 
 Result<CallBody> ReadCall(const std::string& body, const std::string& list) {
-  const std::string shape =
-      fmt::format("send {{\"{}\": [{{...}}, ...]}}, with \"at\" for another time than now", list);
+  const std::string shape = fmt::format("send {{\"{}\": [{{...}}, ...]}}, with \"at\" for another time than now", list);
   auto json = ParseJson(body);
   if (!json.ok()) {
     Error error = std::move(json).error();
     error.hint = shape;
     return error;
   }
-  if (!json->is_object())
-    return UserError("bad_request", fmt::format("expected an object, came {}", ShortJson(*json)), shape);
+  if (!json->is_object()) return UserError("bad_request", fmt::format("expected an object, came {}", ShortJson(*json)), shape);
   for (const auto& [name, value] : json->items()) {
     if (name != list && name != "at")
-      return UserError("unknown_field", fmt::format("unknown field '{}'", name),
-                       SuggestionHint(name, {list, "at"}));
+      return UserError("unknown_field", fmt::format("unknown field '{}'", name), SuggestionHint(name, {list, "at"}));
   }
-  if (!json->contains(list))
-    return UserError("missing_field", fmt::format("the request lacks '{}'", list), shape);
+  if (!json->contains(list)) return UserError("missing_field", fmt::format("the request lacks '{}'", list), shape);
   CallBody call;
   call.list = std::move((*json)[list]);
   if (!call.list.is_array())
-    return UserError("bad_request", fmt::format("'{}': expected a list, came {}", list, ShortJson(call.list)),
-                     shape);
+    return UserError("bad_request", fmt::format("'{}': expected a list, came {}", list, ShortJson(call.list)), shape);
   if (json->contains("at")) {
     auto at = ValueFromJson((*json)["at"], Type::kTimestamp);
     if (!at.ok()) return std::move(at).error().WithContext("field 'at'");
@@ -98,8 +92,7 @@ Result<CallBody> ReadCall(const std::string& body, const std::string& list) {
 }
 
 Json PredictionJson(const Prediction& prediction) {
-  return {
-      {"prediction_id", prediction.id}, {"score", prediction.score}, {"at", FormatTimestamp(prediction.at)}};
+  return {{"prediction_id", prediction.id}, {"score", prediction.score}, {"at", FormatTimestamp(prediction.at)}};
 }
 
 /// Datatypes of the Open Inference Protocol.
@@ -137,8 +130,7 @@ HttpResponse Service::Handle(const HttpRequest& request) {
   } catch (const std::exception& problem) {
     response = ErrorResponse(InternalError(problem.what()));
   }
-  metrics_.CountRequest(route, response.status,
-                        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+  metrics_.CountRequest(route, response.status, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   return response;
 }
 
@@ -156,8 +148,7 @@ void Service::RefreshChampion(const std::string& model) {
   };
   const auto champion = parts_.champion(model);
   if (!champion.ok()) {
-    if (note(champion.error().message) && parts_.tell)
-      parts_.tell(fmt::format("{}: {}", model, champion.error().message));
+    if (note(champion.error().message) && parts_.tell) parts_.tell(fmt::format("{}: {}", model, champion.error().message));
     return;
   }
   int64_t version = 0;
@@ -169,8 +160,7 @@ void Service::RefreshChampion(const std::string& model) {
   if (!*champion || **champion == version) return;
   auto loaded = parts_.load(model);
   if (!loaded.ok()) {
-    if (note(loaded.error().message) && parts_.tell)
-      parts_.tell(fmt::format("{}: {}", model, loaded.error().message));
+    if (note(loaded.error().message) && parts_.tell) parts_.tell(fmt::format("{}: {}", model, loaded.error().message));
     return;
   }
   const int64_t taken = (*loaded)->version;
@@ -195,8 +185,7 @@ Result<std::shared_ptr<LiveModel>> Service::Live(const std::string& model) const
   }
   if (found->second.live) return found->second.live;
   const std::string& problem = found->second.problem;
-  return Unavailable("no_champion",
-                     problem.empty() ? fmt::format("the model '{}' has no champion yet", model) : problem,
+  return Unavailable("no_champion", problem.empty() ? fmt::format("the model '{}' has no champion yet", model) : problem,
                      "'tidemill run' trains it; its gates must accept it");
 }
 
@@ -218,8 +207,7 @@ Result<HttpResponse> Service::Route(const HttpRequest& request, std::string* rou
   return UnknownRoute(request);
 }
 
-Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, const HttpRequest& request,
-                                      std::string* route) {
+Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, const HttpRequest& request, std::string* route) {
   if (parts.size() == 2 && parts[1] == "models") {
     *route = "models";
     TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "GET"));
@@ -249,8 +237,8 @@ Result<HttpResponse> Service::RouteV2(const std::vector<std::string>& parts, std
     return JsonResponse({{"name", "tidemill"}, {"version", TIDEMILL_VERSION}, {"extensions", Json::array()}});
   if (parts.size() == 3 && parts[1] == "health" && parts[2] == "live") return JsonResponse({{"live", true}});
   if (parts.size() == 3 && parts[1] == "health" && parts[2] == "ready") {
-    const bool ready = std::all_of(parts_.models.begin(), parts_.models.end(),
-                                   [&](const std::string& model) { return Live(model).ok(); });
+    const bool ready =
+        std::all_of(parts_.models.begin(), parts_.models.end(), [&](const std::string& model) { return Live(model).ok(); });
     return JsonResponse({{"ready", ready}}, ready ? 200 : 503);
   }
   if (parts.size() == 3 && parts[1] == "models") return ModelMetadata(parts[2]);
@@ -296,8 +284,7 @@ Result<HttpResponse> Service::ListModels() {
 Result<HttpResponse> Service::Predict(const std::string& model, const HttpRequest& request) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<LiveModel> live, Live(model));
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "instances"));
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions,
-                            PredictOnline(*live, *parts_.store, call.list, call.at, Now()));
+  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions, PredictOnline(*live, *parts_.store, call.list, call.at, Now()));
   Json answers = Json::array();
   for (const Prediction& prediction : predictions) answers.push_back(PredictionJson(prediction));
   metrics_.CountPredictions(model, live->version, static_cast<int64_t>(predictions.size()));
@@ -314,8 +301,7 @@ Result<HttpResponse> Service::Features(const std::string& view, const HttpReques
     if (found == programs_.end()) {
       std::vector<std::string> names;
       for (const auto& [name, unused] : programs_) names.push_back(name);
-      return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)),
-                       SuggestionHint(view, names));
+      return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)), SuggestionHint(view, names));
     }
     program = found->second;
   }
@@ -345,14 +331,10 @@ Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
 Result<HttpResponse> Service::MetricsPage() {
   const PredictionLog::Counts counts = parts_.log->counts();
   std::string text = metrics_.Text();
+  text += fmt::format("# TYPE tidemill_logged_predictions_total counter\ntidemill_logged_predictions_total {}\n", counts.stored);
   text +=
-      fmt::format("# TYPE tidemill_logged_predictions_total counter\ntidemill_logged_predictions_total {}\n",
-                  counts.stored);
-  text += fmt::format(
-      "# TYPE tidemill_dropped_predictions_total counter\ntidemill_dropped_predictions_total {}\n",
-      counts.dropped);
-  text += fmt::format("# TYPE tidemill_waiting_predictions gauge\ntidemill_waiting_predictions {}\n",
-                      counts.waiting);
+      fmt::format("# TYPE tidemill_dropped_predictions_total counter\ntidemill_dropped_predictions_total {}\n", counts.dropped);
+  text += fmt::format("# TYPE tidemill_waiting_predictions gauge\ntidemill_waiting_predictions {}\n", counts.waiting);
   return HttpResponse{200, "text/plain; version=0.0.4", std::move(text)};
 }
 
@@ -360,8 +342,7 @@ Result<HttpResponse> Service::ModelMetadata(const std::string& model) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<LiveModel> live, Live(model));
   Json inputs = Json::array();
   for (const Field& field : live->plan.request_fields) {
-    inputs.push_back(
-        {{"name", field.name}, {"datatype", std::string(InferenceType(field.type))}, {"shape", {-1, 1}}});
+    inputs.push_back({{"name", field.name}, {"datatype", std::string(InferenceType(field.type))}, {"shape", {-1, 1}}});
   }
   Json outputs = Json::array({{{"name", "score"}, {"datatype", "FP64"}, {"shape", {-1, 1}}}});
   return JsonResponse({{"name", model},

@@ -51,8 +51,7 @@ class Service {
   };
 
   Result<HttpResponse> Route(const HttpRequest& request, std::string* route);
-  Result<HttpResponse> RouteV1(const std::vector<std::string>& parts, const HttpRequest& request,
-                               std::string* route);
+  Result<HttpResponse> RouteV1(const std::vector<std::string>& parts, const HttpRequest& request, std::string* route);
   Result<HttpResponse> RouteV2(const std::vector<std::string>& parts, std::string* route);
   Result<HttpResponse> Health();
   Result<HttpResponse> ListModels();

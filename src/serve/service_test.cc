@@ -81,8 +81,7 @@ TEST_F(ServiceTest, KeepsAnsweringWhenTheNewChampionIsDamagedOrTheCatalogBusy) {
   champion_ = 13;
   service_->RefreshChampions();
   EXPECT_EQ(Ask("POST", kPredict, kInstance)["version"], 1);
-  EXPECT_NE(Ask("GET", "/health", "")["models"]["late"]["problem"].get<std::string>().find("damaged"),
-            std::string::npos);
+  EXPECT_NE(Ask("GET", "/health", "")["models"]["late"]["problem"].get<std::string>().find("damaged"), std::string::npos);
   catalog_problem_ = "busy";
   champion_ = 2;
   service_->RefreshChampions();
@@ -165,20 +164,15 @@ TEST_F(ServiceTest, TellsHealthModelsAndMetrics) {
   Ask("GET", "/v2/models/untrained/ready", "", 503);
   Ask("POST", kPredict, kInstance);
   const std::string page = service_->Handle({"GET", "/metrics", ""}).body;
-  EXPECT_NE(page.find("tidemill_predictions_total{model=\"late\",version=\"1\"} 1\n"), std::string::npos)
-      << page;
-  EXPECT_NE(page.find("tidemill_requests_total{route=\"predict\",status=\"200\"} 1\n"), std::string::npos)
-      << page;
-  EXPECT_NE(page.find("tidemill_request_seconds_bucket{route=\"predict\",le=\"+Inf\"} 1\n"),
-            std::string::npos)
-      << page;
+  EXPECT_NE(page.find("tidemill_predictions_total{model=\"late\",version=\"1\"} 1\n"), std::string::npos) << page;
+  EXPECT_NE(page.find("tidemill_requests_total{route=\"predict\",status=\"200\"} 1\n"), std::string::npos) << page;
+  EXPECT_NE(page.find("tidemill_request_seconds_bucket{route=\"predict\",le=\"+Inf\"} 1\n"), std::string::npos) << page;
 }
 
 TEST_F(ServiceTest, OverHttpWhileChampionsChange) {
   HttpServerOptions options;
   options.stop_at_signals = false;
-  auto server =
-      HttpServer::Start(options, [this](const HttpRequest& request) { return service_->Handle(request); });
+  auto server = HttpServer::Start(options, [this](const HttpRequest& request) { return service_->Handle(request); });
   ASSERT_TRUE(server.ok());
   std::atomic<bool> done{false};
   std::thread changing([&] {
@@ -195,8 +189,7 @@ TEST_F(ServiceTest, OverHttpWhileChampionsChange) {
   done = true;
   changing.join();
   EXPECT_EQ(good, 200);
-  const auto refused =
-      PostJson("127.0.0.1", (*server)->port(), "/v1/models/lat/predict", Json::parse(kInstance));
+  const auto refused = PostJson("127.0.0.1", (*server)->port(), "/v1/models/lat/predict", Json::parse(kInstance));
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, "unknown_model");
   EXPECT_NE(refused.error().hint.find("did you mean 'late'?"), std::string::npos);

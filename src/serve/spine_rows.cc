@@ -11,9 +11,7 @@ constexpr std::string_view kRecordKey = "generation";
 constexpr size_t kWritesMax = 2048;
 
 std::string RecordSpace(const std::string& model) { return "spine:" + model; }
-std::string GenerationSpace(const std::string& model, bool second) {
-  return RecordSpace(model) + (second ? ":b" : ":a");
-}
+std::string GenerationSpace(const std::string& model, bool second) { return RecordSpace(model) + (second ? ":b" : ":a"); }
 
 /// What is known of the live generation.
 struct Generation {
@@ -22,8 +20,7 @@ struct Generation {
 };
 
 Result<std::optional<Generation>> ReadGeneration(OnlineStore& store, const std::string& model) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
-                            store.Get(RecordSpace(model), kRecordKey));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, store.Get(RecordSpace(model), kRecordKey));
   if (!bytes) return std::optional<Generation>();
   TIDEMILL_ASSIGN_OR_RETURN(const Json json, ParseJson(*bytes));
   Generation generation{json.value("space", ""), {}};
@@ -49,9 +46,8 @@ std::string SelectRows(const FeaturePlan& plan, const std::string& table_sql, Ti
   const std::string time = QuoteIdentifier(plan.timestamp);
   columns += time + " AS _at";
   for (const Field& field : plan.request_fields) columns += ", " + QuoteIdentifier(field.name);
-  return fmt::format(
-      "SELECT {} FROM {} WHERE _known_at <= TIMESTAMP '{}' AND {} > TIMESTAMP '{}' ORDER BY {}, _seq",
-      columns, table_sql, FormatSqlTimestamp(now), time, FormatSqlTimestamp(from), time);
+  return fmt::format("SELECT {} FROM {} WHERE _known_at <= TIMESTAMP '{}' AND {} > TIMESTAMP '{}' ORDER BY {}, _seq", columns,
+                     table_sql, FormatSqlTimestamp(now), time, FormatSqlTimestamp(from), time);
 }
 
 std::string RowText(const FeaturePlan& plan, const Columns& rows, size_t row) {
@@ -82,12 +78,11 @@ Status PutRows(OnlineStore& store, const FeaturePlan& plan, const std::string& s
 
 }  // namespace
 
-Status MaterializeSpine(OnlineStore& store, const FeaturePlan& plan, Session& session,
-                        const std::string& table_sql, Timestamp from, Timestamp now) {
+Status MaterializeSpine(OnlineStore& store, const FeaturePlan& plan, Session& session, const std::string& table_sql,
+                        Timestamp from, Timestamp now) {
   if (plan.spine_key.empty()) return Ok();
   TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Generation> before, ReadGeneration(store, plan.model));
-  const std::string space =
-      GenerationSpace(plan.model, before && before->space == GenerationSpace(plan.model, false));
+  const std::string space = GenerationSpace(plan.model, before && before->space == GenerationSpace(plan.model, false));
   TIDEMILL_RETURN_IF_ERROR(store.Clear(space));
 
   const std::string sql = SelectRows(plan, table_sql, from, now);
@@ -102,8 +97,7 @@ Status MaterializeSpine(OnlineStore& store, const FeaturePlan& plan, Session& se
     TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> fields, session.Describe(sql));
     for (const Field& field : fields) first.columns.emplace_back(field.name, field.type);
   }
-  return store.Put({{RecordSpace(plan.model), std::string(kRecordKey),
-                     GenerationText(space, first, plan.spine_key.size())}});
+  return store.Put({{RecordSpace(plan.model), std::string(kRecordKey), GenerationText(space, first, plan.spine_key.size())}});
 }
 
 Result<SpineRows> SpineRows::Open(OnlineStore& store, const FeaturePlan& plan) {

@@ -21,8 +21,8 @@ namespace tidemill {
 /// JSON object of the request fields and "_at", the row's prediction time. Of rows with an equal key the one
 /// with the latest prediction time stays. Nothing to do for a spine without a key. Returns nothing; the rows'
 /// number is bounded by the window.
-Status MaterializeSpine(OnlineStore& store, const FeaturePlan& plan, Session& session,
-                        const std::string& table_sql, Timestamp from, Timestamp now);
+Status MaterializeSpine(OnlineStore& store, const FeaturePlan& plan, Session& session, const std::string& table_sql,
+                        Timestamp from, Timestamp now);
 
 /// How far before the project clock a spine row's prediction time may lie.
 constexpr Duration kSpineLookback{7 * kMicrosPerDay};
