@@ -251,6 +251,14 @@ class AggregateScope : public ExpressionScope {
                                 fmt::format("the second argument of '{}' has to be a constant number", written));
       }
       parameter = Coerced(std::move(arguments[1]), type);
+      const Datum value = ToDatum(parameter.constant, type);
+      const bool in_range =
+          !value.null && (lag ? value.integer >= 0 && value.integer <= 1'000'000 : value.number >= 0 && value.number <= 1);
+      if (!in_range) {
+        return compiler.ErrorAt(tree, "argument_types",
+                                fmt::format("the second argument of '{}' has to be {}", written,
+                                            lag ? "a number of rows, from 0 to 1000000" : "a fraction from 0 to 1"));
+      }
       arguments.pop_back();
     }
     std::vector<Type> types;

@@ -8,8 +8,6 @@
 namespace tidemill {
 namespace {
 
-Error BadProgram(std::string message) { return UserError("bad_program", std::move(message), "compile the view again"); }
-
 /// The constant that follows the row's arguments: how far back, or which fraction.
 Result<double> Parameter(const Aggregate& aggregate) {
   const Expression& last = aggregate.arguments.back();

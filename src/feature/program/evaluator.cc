@@ -18,8 +18,6 @@ Datum EvaluateCase(const Node& node, Evaluation& evaluation) {
   return Evaluate(node.arguments[at], evaluation);
 }
 
-Error BadProgram(std::string message) { return UserError("bad_program", std::move(message), "compile the view again"); }
-
 class Preparer {
  public:
   explicit Preparer(std::span<const Type> inputs) : inputs_(inputs) {}
@@ -99,6 +97,11 @@ class Preparer {
 };
 
 }  // namespace
+
+Error BadProgram(std::string message) {
+  return UserError("bad_program", "this is not a feature program: " + std::move(message),
+                   "compile the view again with this version");
+}
 
 Result<Node> Prepare(const Expression& expression, std::span<const Type> inputs) {
   return Preparer(inputs).Prepare(expression, 1);

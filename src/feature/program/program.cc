@@ -14,11 +14,6 @@ namespace {
 
 constexpr int kFormat = 1;
 
-Error BadProgram(std::string message) {
-  return UserError("bad_program", "this is not a feature program: " + std::move(message),
-                   "compile the view again with this version");
-}
-
 // ---- writing
 
 Json NumberToJson(double value) {
