@@ -7,11 +7,13 @@
 #include "cli/commands.h"
 #include "cli/online_answers.h"
 #include "cli/table.h"
-#include "orchestrate/workspace.h"
+#include "orchestrate/verify.h"
 #include "serve/features.h"
 
 namespace tidemill {
 namespace {
+
+constexpr int64_t kSampleDefault = 1000;
 
 struct GetArguments {
   std::string view;
@@ -76,6 +78,48 @@ Command MakeGetCommand() {
   return command;
 }
 
+struct VerifyArguments {
+  std::string model;
+  std::optional<int64_t> sample;
+};
+
+Status ShowVerified(const VerifyReport& report, Console& console) {
+  if (report.rows_different == 0) {
+    console.Tell(fmt::format("{} {} rows of {}@{}: online equals batch, bit for bit, in {}\n",
+                             console.ErrStyle(Style::kGood, "✓"), GroupedNumber(report.rows), report.model, report.version,
+                             FormatSeconds(report.seconds)));
+    return Ok();
+  }
+  TableWriter table(console, {{"row"}, {"input"}, {"batch", true}, {"online", true}});
+  for (const OnlineDifference& difference : report.differences) {
+    TIDEMILL_RETURN_IF_ERROR(table.Add({difference.row, difference.input, difference.batch, difference.online}));
+  }
+  return table.Finish();
+}
+
+Status RunVerify(const VerifyArguments& arguments, CommandContext& context) {
+  TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
+  TIDEMILL_ASSIGN_OR_RETURN(const VerifyReport report,
+                            VerifyOnline(workspace, arguments.model, arguments.sample.value_or(kSampleDefault), context.Now()));
+  TIDEMILL_RETURN_IF_ERROR(context.json ? context.console.WriteJson(report.ToJson()) : ShowVerified(report, context.console));
+  if (report.rows_different == 0) return Ok();
+  return UserError("skew", fmt::format("{} of {} rows differ between batch and online", report.rows_different, report.rows),
+                   "was the table of a view changed after the store was filled? 'tidemill run' brings the store up to date");
+}
+
+Command MakeVerifyCommand() {
+  const auto arguments = std::make_shared<VerifyArguments>();
+  Command command;
+  command.name = "verify";
+  command.summary = "Compare online answers with the batch scores of the last day, bit for bit";
+  command.examples = {{"tidemill features verify late_arrival", "1,000 rows"},
+                      {"tidemill features verify late_arrival --sample 0", "every row of the day"}};
+  command.parameters.push_back(Positional("MODEL", "which model", &arguments->model).Required().Offering(Completes::kModels));
+  command.parameters.push_back(Option("--sample", "ROWS", "how many rows, 0: all (default: 1000)", &arguments->sample, 0));
+  command.run = [arguments](CommandContext& context) { return RunVerify(*arguments, context); };
+  return command;
+}
+
 }  // namespace
 
 Command MakeFeaturesCommand() {
@@ -83,6 +127,7 @@ Command MakeFeaturesCommand() {
   features.name = "features";
   features.summary = "Online features, and whether they equal those of batch";
   features.commands.push_back(MakeGetCommand());
+  features.commands.push_back(MakeVerifyCommand());
   return features;
 }
 
