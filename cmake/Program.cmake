@@ -12,7 +12,8 @@ foreach(file ${beside_files})
 endforeach()
 add_custom_target(beside ALL DEPENDS ${beside_outputs})
 
-if(EXISTS ${CMAKE_SOURCE_DIR}/src/cli/main.cc)
+file(GLOB drivers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/orchestrate/run*.cc)
+if(drivers)  # commands cannot be linked without what they drive
   add_executable(tidemill src/cli/main.cc)
   target_link_libraries(tidemill PRIVATE cli)
   tidemill_precompile(tidemill)
