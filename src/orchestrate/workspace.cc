@@ -1,0 +1,119 @@
+#include "orchestrate/workspace.h"
+
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "feature/compile.h"
+#include "ingest/ingest.h"
+#include "model/trainer.h"
+#include "monitor/monitor.h"
+#include "transform/transform.h"
+
+namespace tidemill {
+namespace {
+
+/// What, beside definitions, decides results: part of every fingerprint.
+constexpr std::string_view kEngines = "duckdb 1.5.5, lightgbm 4.7.0, onnxruntime 1.32.0";
+
+std::string EngineVersions() { return fmt::format("{}, kernel {}", kEngines, KernelVersion()); }
+
+Result<std::unique_ptr<Database>> OpenDatabase(const Project& project, const std::filesystem::path& temporary_folder) {
+  DatabaseOptions options;
+  options.memory_limit_mb = project.memory_limit_mb;
+  options.threads = project.threads;
+  options.temporary_folder = temporary_folder.string();
+  return Database::Open(options);
+}
+
+/// Collects errors of independent parts, so that one pass tells all of them.
+class ErrorList {
+ public:
+  template <class T>
+  bool Keep(const Result<T>& result) {
+    if (result.ok()) return true;
+    Error error = result.error();
+    std::vector<Error> others = std::move(error.others);
+    error.others.clear();
+    errors_.push_back(std::move(error));
+    for (Error& other : others) errors_.push_back(std::move(other));
+    return false;
+  }
+  Status Finish() {
+    if (errors_.empty()) return Ok();
+    Error first = std::move(errors_.front());
+    first.others.assign(std::make_move_iterator(errors_.begin() + 1), std::make_move_iterator(errors_.end()));
+    return first;
+  }
+
+ private:
+  std::vector<Error> errors_;
+};
+
+Status BindSources(Workspace& workspace) {
+  ErrorList errors;
+  for (const auto& [name, source] : workspace.project.sources) {
+    auto fields = SourceFields(workspace.project, source, workspace.lake.get());
+    if (errors.Keep(fields)) workspace.table_fields[name] = std::move(fields).value();
+  }
+  return errors.Finish();
+}
+
+Status BindViewsAndModels(Workspace& workspace) {
+  ErrorList errors;
+  const Project& project = workspace.project;
+  for (const auto& [name, view] : project.views) {
+    auto program = CompileView(view, project.tables.at(view.from), workspace.table_fields.at(view.from), *workspace.parser);
+    if (errors.Keep(program)) workspace.programs[name] = std::move(program).value();
+  }
+  TIDEMILL_RETURN_IF_ERROR(errors.Finish());
+  for (const auto& [name, model] : project.models) {
+    auto plan = PlanFeatures(project, model, workspace.table_fields, *workspace.parser);
+    if (errors.Keep(plan)) workspace.feature_plans[name] = std::move(plan).value();
+    if (!model.retrain_when.empty()) errors.Keep(CheckCondition(model.retrain_when, model.retrain_place, *workspace.parser));
+  }
+  return errors.Finish();
+}
+
+Status Bind(Workspace& workspace) {
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.parser, workspace.database->Connect());
+  TIDEMILL_RETURN_IF_ERROR(BindSources(workspace));
+  TIDEMILL_ASSIGN_OR_RETURN(auto tables, BindTables(workspace.project, workspace.table_fields, *workspace.parser));
+  workspace.table_fields.merge(tables);
+  TIDEMILL_RETURN_IF_ERROR(BindViewsAndModels(workspace));
+  workspace.fingerprints = Fingerprints(workspace.project, EngineVersions());
+  return Ok();
+}
+
+}  // namespace
+
+Timestamp Workspace::Now(std::optional<Timestamp> asked, const Clock& clock) const {
+  if (asked) return *asked;
+  return project.now ? *project.now : clock.Now();
+}
+
+Result<Workspace> OpenWorkspace(const std::filesystem::path& folder, const Clock& clock) {
+  TIDEMILL_ASSIGN_OR_RETURN(Project project, LoadProject(folder));
+  const std::filesystem::path state_folder = project.StateFolder();
+  return OpenWorkspaceAt(std::move(project), state_folder, clock);
+}
+
+Result<Workspace> OpenWorkspaceAt(Project project, const std::filesystem::path& state_folder, const Clock& clock) {
+  Workspace workspace;
+  workspace.project = std::move(project);
+  workspace.state_folder = state_folder;
+  TIDEMILL_RETURN_IF_ERROR(MakeFolders(state_folder));
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.database, OpenDatabase(workspace.project, state_folder / "tmp"));
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.catalog, Catalog::Open(state_folder / "catalog.sqlite", clock));
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.lake, Lake::Open(*workspace.database, {.folder = state_folder / "lake"}));
+  TIDEMILL_RETURN_IF_ERROR(Bind(workspace));
+  return workspace;
+}
+
+Status CheckProject(const std::filesystem::path& folder) {
+  Workspace workspace;
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.project, LoadProject(folder));
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.database, OpenDatabase(workspace.project, {}));
+  return Bind(workspace);
+}
+
+}  // namespace tidemill
