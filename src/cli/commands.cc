@@ -8,6 +8,7 @@
 #include "base/error_json.h"
 #include "cli/arguments.h"
 #include "cli/help.h"
+#include "project/project.h"
 
 namespace tidemill {
 namespace {
@@ -34,6 +35,7 @@ int ExitCode(const Status& status, bool json, Console& console) {
 }
 
 Status RunCommand(const Command& command, CommandContext& context) {
+  if (!context.now) context.now = PinnedNow(context.project);
   Status status = command.run(context);
   // What was written before a failure is data too.
   Status flushed = context.console.Flush();

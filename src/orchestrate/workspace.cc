@@ -86,11 +86,6 @@ Status Bind(Workspace& workspace) {
 
 }  // namespace
 
-Timestamp Workspace::Now(std::optional<Timestamp> asked, const Clock& clock) const {
-  if (asked) return *asked;
-  return project.now ? *project.now : clock.Now();
-}
-
 Result<Workspace> OpenWorkspace(const std::filesystem::path& folder, const Clock& clock) {
   TIDEMILL_ASSIGN_OR_RETURN(Project project, LoadProject(folder));
   const std::filesystem::path state_folder = project.StateFolder();

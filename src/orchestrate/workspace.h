@@ -40,9 +40,6 @@ struct Workspace {
   std::map<std::string, FeaturePlan> feature_plans;         ///< of each model
   std::map<std::string, Program> programs;                  ///< of each view
   std::map<std::string, std::string> fingerprints;
-
-  /// The project clock: what was asked for, else the project's own `now`, else the wall clock.
-  Timestamp Now(std::optional<Timestamp> asked, const Clock& clock) const;
 };
 
 /// Loads, binds and opens. Everything that `check` would find is found here.

@@ -108,6 +108,18 @@ class Loader {
     project_.name = document->Find("project")->text;
     if (const YamlNode* limit = document->Find("memory_limit")) project_.memory_limit_mb = ReadMegabytes(limit->text);
     if (const YamlNode* threads = document->Find("threads")) project_.threads = static_cast<int>(threads->Integer());
+    if (const YamlNode* now = document->Find("now")) ReadNow(*now);
+  }
+
+  void ReadNow(const YamlNode& node) {
+    auto now = ParseTimestamp(node.text);
+    if (now.ok()) {
+      project_.now = *now;
+    } else {
+      Error error = std::move(now).error();
+      error.place = node.place;
+      errors_.push_back(std::move(error));
+    }
   }
 
   /// Every name is unique over all kinds, as SQL compares names.
@@ -254,6 +266,18 @@ std::string_view AssetKindName(AssetKind kind) {
 const AssetNode* Project::Find(std::string_view asset) const {
   const auto found = std::find_if(graph.begin(), graph.end(), [&](const AssetNode& node) { return node.name == asset; });
   return found == graph.end() ? nullptr : &*found;
+}
+
+std::optional<Timestamp> PinnedNow(const fs::path& folder) {
+  const auto root = FindProjectRoot(folder);
+  if (!root.ok()) return std::nullopt;
+  const auto text = ReadFile(*root / kProjectFile);
+  if (!text.ok()) return std::nullopt;
+  const auto document = ParseYaml(*text, std::string(kProjectFile));
+  const YamlNode* now = document.ok() ? document->Find("now") : nullptr;
+  if (now == nullptr) return std::nullopt;
+  const auto time = ParseTimestamp(now->text);
+  return time.ok() ? std::optional(*time) : std::nullopt;
 }
 
 Result<Project> LoadProject(const fs::path& folder) {

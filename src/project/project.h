@@ -161,6 +161,7 @@ struct Project {
   std::string name;
   int64_t memory_limit_mb = 1024;
   int threads = 2;
+  std::optional<Timestamp> now;  ///< pins the project clock: for examples on history
   std::map<std::string, SourceAsset> sources;
   std::map<std::string, TableAsset> tables;
   std::map<std::string, FeatureViewAsset> views;
@@ -172,6 +173,10 @@ struct Project {
   /// `.tidemill/` below the root: lake, catalog, online store.
   std::filesystem::path StateFolder() const { return root / ".tidemill"; }
 };
+
+/// The project clock that tidemill.yaml of `folder`, or of the nearest one above it, pins with `now`; nullopt without one, or when the
+/// file can't be read (LoadProject tells why).
+std::optional<Timestamp> PinnedNow(const std::filesystem::path& folder);
 
 /// Reads the folder that holds tidemill.yaml: `folder` or the nearest one above it. Finds everything that can be found
 /// without data: YAML and schema errors with places and suggestions, unknown names, cycles (spelled out), SQL that
