@@ -10,7 +10,7 @@
 #include "ingest/file_reader.h"
 #include "ingest/infer.h"
 #include "ingest/row_checker.h"
-#include "ingest/row_store.h"
+#include "ingest/staged_rows.h"
 #include "ingest/source_files.h"
 #include "ingest/staging.h"
 
@@ -166,7 +166,7 @@ Result<IngestReport> IngestSource(const Project& project, const SourceAsset& sou
   }
   TIDEMILL_RETURN_IF_ERROR(GiveNumbers(inspection, lake, &files));
 
-  const RowStore store(source, checker, staging, inspection, now, run_id);
+  const StagedRows store(source, checker, staging, inspection, now, run_id);
   const std::string message =
       fmt::format("ingest {}: {} rows of {} {}", source.name, staging.rows(), files.size(), files.size() == 1 ? "file" : "files");
   const Json extra = {{"run", run_id}, {"source", source.name}, {"files", positions}};

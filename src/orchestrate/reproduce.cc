@@ -33,7 +33,7 @@ std::string InOneLine(const Error& error) {
   return error.hint.empty() ? error.message : fmt::format("{} ({})", error.message, error.hint);
 }
 
-std::string Shown(const Value& value) { return IsNull(value) ? "null" : FormatValue(value); }
+std::string ShownValue(const Value& value) { return IsNull(value) ? "null" : FormatValue(value); }
 
 /// What belongs to a model and nothing else, so that assets beside it need nothing in the empty place.
 Result<Project> OnlyWhatItNeeds(Project project, const std::string& model) {
@@ -348,8 +348,8 @@ class Reproduction {
     for (const Column& column : recorded.columns) {
       const Column* other = rebuilt.Find(column.name);
       if (other == nullptr) continue;
-      const std::string before = Shown(column.At(recorded_row));
-      const std::string now = Shown(other->At(rebuilt_row));
+      const std::string before = ShownValue(column.At(recorded_row));
+      const std::string now = ShownValue(other->At(rebuilt_row));
       if (before == now) continue;
       different = true;
       if (cells_told_++ < kCellsToldMax)

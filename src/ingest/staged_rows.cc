@@ -1,4 +1,4 @@
-#include "ingest/row_store.h"
+#include "ingest/staged_rows.h"
 
 #include <fmt/format.h>
 
@@ -15,7 +15,7 @@ void AddToList(std::string_view item, std::string* list) {
 
 }  // namespace
 
-RowStore::RowStore(const SourceAsset& source, const RowChecker& checker, const Staging& staging,
+StagedRows::StagedRows(const SourceAsset& source, const RowChecker& checker, const Staging& staging,
                    const SourceInspection& inspection, Timestamp now, int64_t run_id)
     : source_(source),
       staging_(staging),
@@ -28,7 +28,7 @@ RowStore::RowStore(const SourceAsset& source, const RowChecker& checker, const S
   for (const ContractColumn& column : columns_) column_list_ += QuoteIdentifier(column.name) + ", ";
 }
 
-Result<int64_t> RowStore::Write(Session& writer, const std::vector<StagedFile>& files) const {
+Result<int64_t> StagedRows::Write(Session& writer, const std::vector<StagedFile>& files) const {
   TIDEMILL_RETURN_IF_ERROR(writer.Execute(MakeTables()));
   if (inspection_.redefined) TIDEMILL_RETURN_IF_ERROR(writer.Execute(ForgetAll()));
   int64_t kept = 0;
@@ -42,7 +42,7 @@ Result<int64_t> RowStore::Write(Session& writer, const std::vector<StagedFile>& 
   return staging_.rows() - kept;
 }
 
-std::string RowStore::MakeTables() const {
+std::string StagedRows::MakeTables() const {
   std::string list;
   for (const ContractColumn& column : columns_) {
     list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
@@ -57,14 +57,14 @@ CREATE {} {} ({}_seq BIGINT, _known_at TIMESTAMP))sql",
       inspection_.redefined ? "OR REPLACE TABLE" : "TABLE IF NOT EXISTS", table_, list);
 }
 
-std::string RowStore::ForgetAll() const {
+std::string StagedRows::ForgetAll() const {
   return fmt::format(
       "DELETE FROM lake.tidemill.files WHERE source = {0}; DELETE FROM lake.tidemill.quarantine WHERE source = {0}", name_);
 }
 
 /// Rows that a changed file still holds keep their number and the time when they became known; the others that it held
 /// before are deleted. Equal rows are told apart by counting them. Returns how many were kept.
-Result<int64_t> RowStore::KeepUnchangedRows(Session& writer, const std::vector<StagedFile>& files) const {
+Result<int64_t> StagedRows::KeepUnchangedRows(Session& writer, const std::vector<StagedFile>& files) const {
   std::string paths, contents, changed, same;
   for (const StoredFile& file : inspection_.replaced) {
     AddToList(QuoteText(file.path), &paths);
@@ -96,7 +96,7 @@ DELETE FROM lake.tidemill.quarantine WHERE source = {7} AND file IN ({8}))sql",
   return kept.columns.at(0).ints.at(0);
 }
 
-std::string RowStore::InsertRows(const std::vector<StagedFile>& files, bool some_kept) const {
+std::string StagedRows::InsertRows(const std::vector<StagedFile>& files, bool some_kept) const {
   std::string first_seqs;
   for (const StagedFile& file : files) AddToList(std::to_string(file.first_seq), &first_seqs);
   const std::string known_at =
@@ -111,7 +111,7 @@ std::string RowStore::InsertRows(const std::vector<StagedFile>& files, bool some
                      first_seqs, known_at, staging_.rows_table(), only_new);
 }
 
-std::string RowStore::InsertFiles(const std::vector<StagedFile>& files) const {
+std::string StagedRows::InsertFiles(const std::vector<StagedFile>& files) const {
   std::string values;
   for (const StagedFile& file : files) {
     AddToList(
@@ -122,7 +122,7 @@ std::string RowStore::InsertFiles(const std::vector<StagedFile>& files) const {
   return "INSERT INTO lake.tidemill.files VALUES " + values;
 }
 
-std::string RowStore::InsertQuarantine(const std::vector<StagedFile>& files) const {
+std::string StagedRows::InsertQuarantine(const std::vector<StagedFile>& files) const {
   std::string paths;
   for (const StagedFile& file : files) AddToList(QuoteText(file.file.path), &paths);
   return fmt::format(

@@ -20,9 +20,9 @@ struct StagedFile {
 };
 
 /// Writes staged rows of a source, with the books about its files and its quarantine, into the lake: the change of one commit.
-class RowStore {
+class StagedRows {
  public:
-  RowStore(const SourceAsset& source, const RowChecker& checker, const Staging& staging, const SourceInspection& inspection,
+  StagedRows(const SourceAsset& source, const RowChecker& checker, const Staging& staging, const SourceInspection& inspection,
            Timestamp now, int64_t run_id);
 
   /// Returns the number of rows that are new. Repeatable.
