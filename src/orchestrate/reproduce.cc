@@ -185,8 +185,41 @@ class Reproduction {
     }
   }
 
+  /// A source's data files read past the lake, which refuses files that were written anew: to say where they differ.
+  Result<std::string> FilesOf(const std::string& name) {
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<DataFile> files, recorded_.lake->Files("main." + name, Snapshot()));
+    std::vector<std::string> paths;
+    for (const DataFile& file : files) {
+      if (file.rows > 0) paths.push_back(QuoteText((state_folder_ / "lake" / "data" / file.path).string()));
+    }
+    const std::string all = fmt::format("read_parquet([{}], union_by_name = true)", fmt::join(paths, ", "));
+    TIDEMILL_ASSIGN_OR_RETURN(const auto stored, recorded_.session->Describe("SELECT * FROM " + all));
+    TIDEMILL_ASSIGN_OR_RETURN(const auto fields, recorded_.session->Describe("SELECT * FROM " + MainTable(name)));
+    std::vector<std::string> columns;
+    for (const Field& field : fields) columns.push_back(QuoteIdentifier(field.name));
+    // Merged files hold rows of later snapshots as well and say so in a column of their own.
+    constexpr std::string_view kSnapshotOfRow = "_ducklake_internal_snapshot_id";
+    const bool merged =
+        std::any_of(stored.begin(), stored.end(), [&](const Field& field) { return field.name == kSnapshotOfRow; });
+    const std::string condition = merged ? fmt::format(" WHERE coalesce({}, 0) <= {}", kSnapshotOfRow, Snapshot()) : "";
+    return fmt::format("(SELECT {} FROM {}{})", fmt::join(columns, ", "), all, condition);
+  }
+
+  /// The digest of a source as it can be read now; `sources_` keeps from where.
+  Result<Json> DigestOfSource(const std::string& name) {
+    sources_[name] = MainTable(name);
+    auto digest = ContentDigest(*recorded_.session, sources_[name]);
+    if (digest.ok() || IsAboutThisMachine(digest.error())) return digest;
+    const auto files = FilesOf(name);
+    if (!files.ok()) return digest;
+    auto digest_of_files = ContentDigest(*recorded_.session, *files);
+    if (!digest_of_files.ok()) return digest;
+    sources_[name] = *files;
+    return digest_of_files;
+  }
+
   Status CompareSource(const std::string& name) {
-    TIDEMILL_ASSIGN_OR_RETURN(const Json found, ContentDigest(*recorded_.session, MainTable(name)));
+    TIDEMILL_ASSIGN_OR_RETURN(const Json found, DigestOfSource(name));
     const Json sources = version_.detail.value("sources", Json::object());
     if (!sources.contains(name)) {
       Differ("source", name, "no digest of it was recorded");
@@ -202,9 +235,9 @@ class Reproduction {
   Status CopySources() {
     size_t number = 0;
     for (const auto& [name, source] : project_.sources) {
-      TIDEMILL_RETURN_IF_ERROR(recorded_.session->Execute(fmt::format("COPY (SELECT * FROM {} ORDER BY _seq) TO {} (FORMAT parquet)",
-                                                                      MainTable(name),
-                                                                      QuoteText(ParquetFile(number++).string()))));
+      TIDEMILL_RETURN_IF_ERROR(
+          recorded_.session->Execute(fmt::format("COPY (SELECT * FROM {} ORDER BY _seq) TO {} (FORMAT parquet)",
+                                                 sources_.at(name), QuoteText(ParquetFile(number++).string()))));
     }
     DatabaseOptions options;
     options.memory_limit_mb = project_.memory_limit_mb;
@@ -218,9 +251,9 @@ class Reproduction {
     const auto committed = lake->Commit("copy the sources", Json::object(), [this](Session& session) -> Status {
       size_t position = 0;
       for (const auto& [name, source] : project_.sources) {
-        TIDEMILL_RETURN_IF_ERROR(session.Execute(fmt::format("CREATE OR REPLACE TABLE {} AS SELECT * FROM read_parquet({}) ORDER BY _seq",
-                                                             MainTable(name),
-                                                             QuoteText(ParquetFile(position++).string()))));
+        TIDEMILL_RETURN_IF_ERROR(
+            session.Execute(fmt::format("CREATE OR REPLACE TABLE {} AS SELECT * FROM read_parquet({}) ORDER BY _seq",
+                                        MainTable(name), QuoteText(ParquetFile(position++).string()))));
       }
       return Ok();
     });
@@ -269,8 +302,8 @@ class Reproduction {
     report_.training_set_sha256_rebuilt = input.sha256;
     if (input.sha256 != report_.training_set_sha256_recorded) CompareTrainingSets(input.rows);
     Tell(fmt::format("training on {} rows", report_.training_rows));
-    TIDEMILL_ASSIGN_OR_RETURN(const TrainingResult trained, TrainAndPackage(workspace.project.models.at(version_.model), plan, input,
-                                                                            workspace.project.threads));
+    TIDEMILL_ASSIGN_OR_RETURN(const TrainingResult trained, TrainAndPackage(workspace.project.models.at(version_.model), plan,
+                                                                            input, workspace.project.threads));
     ComparePackages(trained.package.Serialize());
     return Ok();
   }
@@ -353,7 +386,8 @@ class Reproduction {
       if (before == now) continue;
       different = true;
       if (cells_told_++ < kCellsToldMax)
-        Differ("training set", fmt::format("{}, column {}", RowName(seq), column.name), fmt::format("{} recorded, {} rebuilt", before, now));
+        Differ("training set", fmt::format("{}, column {}", RowName(seq), column.name),
+               fmt::format("{} recorded, {} rebuilt", before, now));
     }
     return different;
   }
@@ -371,6 +405,7 @@ class Reproduction {
   const Progress& progress_;
   Project project_;
   RecordedLake recorded_;
+  std::map<std::string, std::string> sources_;  ///< what to read each from, as SQL
   ReproduceReport report_;
   bool package_equal_ = false;
   size_t cells_told_ = 0;
@@ -394,8 +429,8 @@ Json ReproduceReport::ToJson() const {
           {"seconds", seconds}};
 }
 
-Result<ReproduceReport> ReproduceModel(const fs::path& state_folder, const std::string& model, int64_t version, const Clock& clock,
-                                       const Progress& progress) {
+Result<ReproduceReport> ReproduceModel(const fs::path& state_folder, const std::string& model, int64_t version,
+                                       const Clock& clock, const Progress& progress) {
   const auto started = std::chrono::steady_clock::now();
   const fs::path catalog_file = state_folder / "catalog.sqlite";
   if (!fs::exists(catalog_file)) {

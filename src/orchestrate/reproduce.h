@@ -23,9 +23,9 @@ struct ReproduceReport {
 };
 
 /// Rebuilds the training set and the model of a version in an empty place from the archived definitions and the recorded snapshot
-/// of the sources, never from caches or the stored package, and compares byte for byte. `catalog` and `lake` may be copies elsewhere;
-/// the project's files are not read. Differences say where.
-Result<ReproduceReport> ReproduceModel(const std::filesystem::path& state_folder, const std::string& model, int64_t version, const Clock& clock,
-                                       const Progress& progress);
+/// of the sources, never from caches or the stored package, and compares byte for byte. `catalog` and `lake` may be copies
+/// elsewhere; the project's files are not read. Differences say where.
+Result<ReproduceReport> ReproduceModel(const std::filesystem::path& state_folder, const std::string& model, int64_t version,
+                                       const Clock& clock, const Progress& progress);
 
 }  // namespace tidemill
