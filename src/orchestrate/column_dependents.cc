@@ -114,7 +114,8 @@ class DependencyGraph {
   void AddModel(const std::string& model, const FeaturePlan& plan) {
     for (const FeaturePlan::View& view : plan.views) {
       for (const Output& output : view.program.outputs) {
-        const bool wanted = view.outputs.empty() || std::find(view.outputs.begin(), view.outputs.end(), output.name) != view.outputs.end();
+        const bool wanted =
+            view.outputs.empty() || std::find(view.outputs.begin(), view.outputs.end(), output.name) != view.outputs.end();
         if (!wanted) continue;
         const Point input{model, view.prefix + "__" + output.name};
         Add({view.program.view, output.name}, input, "model input", "an input of the model");

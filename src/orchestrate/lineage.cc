@@ -60,7 +60,8 @@ class AssetTracer {
     Json below = Downstream(node.name);
     asset["from"] = Json::array();
     if (!above.empty()) asset["from"].push_back(Node("", "made from", "", std::move(above)));
-    asset["from"].push_back(Node("", "used by", below.empty() ? "nothing" : "", std::move(below)));
+    const std::string detail = below.empty() ? "nothing" : "";
+    asset["from"].push_back(Node("", "used by", detail, std::move(below)));
     return asset;
   }
 
@@ -123,10 +124,12 @@ Result<Json> TraceTrainingSet(Workspace& workspace, Session& session, const Mode
     TIDEMILL_ASSIGN_OR_RETURN(Json node, tracer.Upstream(table, snapshot));
     from.push_back(std::move(node));
   }
-  const auto rows = session.Query(fmt::format("SELECT count(*) FROM {} AT (VERSION => {})", TrainingTable(version.model), snapshot));
+  const auto rows =
+      session.Query(fmt::format("SELECT count(*) FROM {} AT (VERSION => {})", TrainingTable(version.model), snapshot));
   const std::string counted = rows.ok() ? fmt::format("{} rows, ", rows->columns[0].ints[0]) : "";
-  Json node = Node("training set", "training." + version.model,
-                   fmt::format("{}snapshot {}, SHA-256 {}", counted, snapshot, ShortSha(version.training_set_sha256)), std::move(from));
+  Json node =
+      Node("training set", "training." + version.model,
+           fmt::format("{}snapshot {}, SHA-256 {}", counted, snapshot, ShortSha(version.training_set_sha256)), std::move(from));
   node["snapshot"] = snapshot;
   node["sha256"] = version.training_set_sha256;
   if (rows.ok()) node["rows"] = rows->columns[0].ints[0];
@@ -172,9 +175,10 @@ class PredictionTracer {
   Result<Json> Trace(const std::string& id) {
     TIDEMILL_ASSIGN_OR_RETURN(std::optional<StoredPrediction> found, Find(id));
     if (!found) {
-      return UserError("unknown_prediction", fmt::format("'{}' is neither an asset nor a stored prediction", id),
-                       "batch scores have ids like MODEL-b<number>-v<version>, see lake.scores; online predictions are stored by the "
-                       "server some seconds after the answer");
+      return UserError(
+          "unknown_prediction", fmt::format("'{}' is neither an asset nor a stored prediction", id),
+          "batch scores have ids like MODEL-b<number>-v<version>, see lake.scores; online predictions are stored by the "
+          "server some seconds after the answer");
     }
     prediction_ = std::move(*found);
     TIDEMILL_ASSIGN_OR_RETURN(const ModelVersion version,
@@ -211,7 +215,8 @@ class PredictionTracer {
     TIDEMILL_ASSIGN_OR_RETURN(const bool logged, workspace_.lake->HasTable("tidemill.predictions"));
     if (!logged) return std::optional<StoredPrediction>();
     TIDEMILL_ASSIGN_OR_RETURN(
-        stored_, session_.Query(fmt::format("SELECT * FROM lake.tidemill.predictions WHERE prediction_id = {} LIMIT 1", QuoteText(id))));
+        stored_,
+        session_.Query(fmt::format("SELECT * FROM lake.tidemill.predictions WHERE prediction_id = {} LIMIT 1", QuoteText(id))));
     if (stored_.rows() == 0) return std::optional<StoredPrediction>();
     return std::optional(Stored(id, std::string(stored_.Find("model")->Text(0))));
   }
@@ -271,10 +276,10 @@ class PredictionTracer {
   Status ReadSpineRow(const std::string& condition) {
     TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace_.lake->HasTable(plan_.spine));
     if (!exists) return Ok();
-    TIDEMILL_ASSIGN_OR_RETURN(const Columns row,
-                              session_.Query(fmt::format("SELECT * FROM {} WHERE {} AND {} ORDER BY _known_at DESC, _seq DESC LIMIT 1",
-                                                         MainTable(plan_.spine), condition,
-                                                         TimeCondition("_known_at", "<=", prediction_.at.micros))));
+    TIDEMILL_ASSIGN_OR_RETURN(
+        const Columns row,
+        session_.Query(fmt::format("SELECT * FROM {} WHERE {} AND {} ORDER BY _known_at DESC, _seq DESC LIMIT 1",
+                                   MainTable(plan_.spine), condition, TimeCondition("_known_at", "<=", prediction_.at.micros))));
     if (row.rows() == 0) return Ok();
     for (const Column& column : row.columns) prediction_.request.try_emplace(column.name, column.At(0));
     if (const Column* seq = row.Find("_seq")) prediction_.seq = seq->ints.at(0);
@@ -319,7 +324,8 @@ class PredictionTracer {
     }
     TIDEMILL_ASSIGN_OR_RETURN(Json rows, RowsNode(view, keys));
     from.push_back(std::move(rows));
-    return Node("feature view", view.program.view == view.prefix ? view.prefix : fmt::format("{} (as {})", view.program.view, view.prefix),
+    return Node("feature view",
+                view.program.view == view.prefix ? view.prefix : fmt::format("{} (as {})", view.program.view, view.prefix),
                 entity, std::move(from));
   }
 
@@ -330,7 +336,8 @@ class PredictionTracer {
     TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace_.lake->HasTable(view.table));
     if (!exists) return Node("rows", view.table, "the table is not in the lake any more");
     const std::unique_ptr<EntityState> state = EntityState::Make(view.program);
-    if (state == nullptr) return UserError("bad_program", fmt::format("the stored program of view '{}' is not valid", view.program.view));
+    if (state == nullptr)
+      return UserError("bad_program", fmt::format("the stored program of view '{}' is not valid", view.program.view));
     TIDEMILL_RETURN_IF_ERROR(FillState(view, keys, *state));
     std::vector<int64_t> visible = state->VisibleRows(prediction_.at);
     std::sort(visible.begin(), visible.end());
@@ -350,13 +357,15 @@ class PredictionTracer {
     for (const Field& field : program.columns)
       sql += fmt::format(", CAST({} AS {})", QuoteIdentifier(field.name), SqlTypeName(field.type));
     sql += fmt::format(" FROM {} WHERE {} AND {} AND {} IS NOT NULL", MainTable(view.table),
-                       TimeCondition("_known_at", "<=", prediction_.at.micros), TimeCondition(event, "<=", prediction_.at.micros), event);
+                       TimeCondition("_known_at", "<=", prediction_.at.micros), TimeCondition(event, "<=", prediction_.at.micros),
+                       event);
     if (const auto reach = program.Reach()) sql += " AND " + TimeCondition(event, ">=", prediction_.at.micros - reach->micros);
     for (size_t i = 0; i < program.keys.size(); ++i)
       sql += fmt::format(" AND {} = {}", QuoteIdentifier(program.keys[i].name), SqlLiteral(keys[i]));
     return session_.Stream(sql, [&](const Columns& batch) -> Status {
       for (size_t row = 0; row < batch.rows(); ++row) {
-        FeatureEvent read{Timestamp{batch.columns[0].ints[row]}, Timestamp{batch.columns[1].ints[row]}, batch.columns[2].ints[row], {}};
+        FeatureEvent read{
+            Timestamp{batch.columns[0].ints[row]}, Timestamp{batch.columns[1].ints[row]}, batch.columns[2].ints[row], {}};
         for (size_t i = 3; i < batch.columns.size(); ++i) read.values.push_back(batch.columns[i].At(row));
         TIDEMILL_RETURN_IF_ERROR(state.Update(read));
       }
@@ -370,10 +379,11 @@ class PredictionTracer {
     if (seqs.empty()) return list;
     TIDEMILL_ASSIGN_OR_RETURN(
         const Columns origins,
-        session_.Query(fmt::format("SELECT seq, arg_min(source, old), arg_min(file, old), arg_min(seq - first_seq + 1, old) "
-                                   "FROM unnest([{}]) rows(seq) LEFT JOIN (SELECT *, coalesce(replaced, false) AS old FROM lake.tidemill.files) "
-                                   "ON seq >= first_seq AND seq < first_seq + records GROUP BY seq ORDER BY seq",
-                                   fmt::join(seqs, ", "))));
+        session_.Query(fmt::format(
+            "SELECT seq, arg_min(source, old), arg_min(file, old), arg_min(seq - first_seq + 1, old) "
+            "FROM unnest([{}]) rows(seq) LEFT JOIN (SELECT *, coalesce(replaced, false) AS old FROM lake.tidemill.files) "
+            "ON seq >= first_seq AND seq < first_seq + records GROUP BY seq ORDER BY seq",
+            fmt::join(seqs, ", "))));
     for (size_t row = 0; row < origins.rows(); ++row) {
       const int64_t seq = origins.columns[0].ints[row];
       if (origins.columns[2].IsNull(row)) {

@@ -95,7 +95,8 @@ class ColumnTracer {
     EnterRelation(Member(node, "from_table"), &scope, &deciding);
     std::vector<ColumnLineage> columns;
     for (const Json& item : Member(node, "select_list")) SelectItem(item, &scope, &columns);
-    for (const char* part : {"where_clause", "having", "qualify", "sample"}) Add(ReadsOf(Member(node, part), scope), false, &deciding);
+    for (const char* part : {"where_clause", "having", "qualify", "sample"})
+      Add(ReadsOf(Member(node, part), scope), false, &deciding);
     for (const Json& group : Member(node, "group_expressions")) Add(OfItem(group, scope, columns), false, &deciding);
     if (TreeText(node, "aggregate_handling") == "FORCE_AGGREGATES") GroupByAll(node, scope, &deciding);
     AddModifiers(node, scope, columns, &deciding);
@@ -108,7 +109,8 @@ class ColumnTracer {
     const Json& constant = Member(Member(item, "value"), "value");
     if (IsClass(item, "CONSTANT") && constant.is_number_integer()) {
       const auto position = constant.get<int64_t>();
-      if (position >= 1 && position <= static_cast<int64_t>(columns.size())) return columns[static_cast<size_t>(position - 1)].origins;
+      if (position >= 1 && position <= static_cast<int64_t>(columns.size()))
+        return columns[static_cast<size_t>(position - 1)].origins;
     }
     if (IsClass(item, "STAR")) return AllOf(columns);
     return ReadsOf(item, scope);
@@ -135,7 +137,8 @@ class ColumnTracer {
   void AddModifiers(const Json& node, const Scope& scope, const std::vector<ColumnLineage>& columns, Origins* deciding) {
     for (const Json& modifier : Member(node, "modifiers")) {
       if (IsType(modifier, "ORDER_MODIFIER")) {
-        for (const Json& order : Member(modifier, "orders")) Add(OfItem(Member(order, "expression"), scope, columns), false, deciding);
+        for (const Json& order : Member(modifier, "orders"))
+          Add(OfItem(Member(order, "expression"), scope, columns), false, deciding);
       } else if (IsType(modifier, "DISTINCT_MODIFIER") && Member(modifier, "distinct_on_targets").empty()) {
         Add(AllOf(columns), false, deciding);
       } else {
@@ -164,7 +167,8 @@ class ColumnTracer {
 
   static void MergeRows(const std::vector<ColumnLineage>& more, bool by_name, std::vector<ColumnLineage>* columns) {
     for (size_t i = 0; i < more.size(); ++i) {
-      auto target = by_name ? std::find_if(columns->begin(), columns->end(), [&](const auto& c) { return SameName(c.column, more[i].column); })
+      auto target = by_name ? std::find_if(columns->begin(), columns->end(),
+                                           [&](const auto& c) { return SameName(c.column, more[i].column); })
                             : columns->begin() + static_cast<ptrdiff_t>(std::min(i, columns->size()));
       if (target != columns->end()) {
         Add(more[i].origins, true, &target->origins);

@@ -52,14 +52,15 @@ TEST_F(ColumnLineageTest, ValuesAndConditions) {
 }
 
 TEST_F(ColumnLineageTest, Stars) {
-  EXPECT_EQ(Trace("SELECT * FROM a JOIN b USING (k)"), (Lines{"k <- a.k (b.k)", "x <- (a.k) a.x (b.k)", "y <- (a.k) a.y (b.k)",
-                                                             "z <- (a.k) (b.k) b.z"}));
+  EXPECT_EQ(Trace("SELECT * FROM a JOIN b USING (k)"),
+            (Lines{"k <- a.k (b.k)", "x <- (a.k) a.x (b.k)", "y <- (a.k) a.y (b.k)", "z <- (a.k) (b.k) b.z"}));
   EXPECT_EQ(Trace("SELECT t.* EXCLUDE (k) REPLACE (x + k AS x) FROM a t"), (Lines{"x <- a.k a.x", "y <- a.y"}));
   EXPECT_EQ(Trace("SELECT * RENAME (z AS w) FROM b"), (Lines{"k <- b.k", "w <- b.z"}));
 }
 
 TEST_F(ColumnLineageTest, JoinsSubqueriesAndCommonTableExpressions) {
-  EXPECT_EQ(Trace("SELECT l.x, r.z FROM a l LEFT JOIN b r ON l.k = r.k"), (Lines{"x <- (a.k) a.x (b.k)", "z <- (a.k) (b.k) b.z"}));
+  EXPECT_EQ(Trace("SELECT l.x, r.z FROM a l LEFT JOIN b r ON l.k = r.k"),
+            (Lines{"x <- (a.k) a.x (b.k)", "z <- (a.k) (b.k) b.z"}));
   EXPECT_EQ(Trace("SELECT q FROM (SELECT x AS q, k FROM a WHERE y = 1) s WHERE s.k = 2"), (Lines{"q <- (a.k) a.x (a.y)"}));
   EXPECT_EQ(Trace("WITH c(p) AS (SELECT x FROM a), d AS (SELECT p + 1 AS p FROM c) SELECT p FROM d"), (Lines{"p <- a.x"}));
   EXPECT_EQ(Trace("SELECT (SELECT max(z) FROM b WHERE b.k = a.k) AS m FROM a"), (Lines{"m <- (a.k) (b.k) b.z"}));
