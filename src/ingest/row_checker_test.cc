@@ -1,5 +1,6 @@
 #include "ingest/row_checker.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -127,7 +128,7 @@ TEST(RowCheckerTest, ExplainsEachRule) {
 
 TEST(RowCheckerTest, ShortensLongValues) {
   const std::string reason = Reason(Named("c", Type::kInt64), std::string(39, 'x') + "\xC3\xBC" + std::string(1000, 'y'));
-  EXPECT_EQ(reason, "c: '" + std::string(39, 'x') + "...' is not an integer");
+  EXPECT_EQ(reason, fmt::format("c: '{}...' is not an integer", std::string(39, 'x')));
 }
 
 TEST(RowCheckerTest, RefusesABrokenPatternWithItsPlace) {

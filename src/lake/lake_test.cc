@@ -185,7 +185,8 @@ TEST_F(LakeTest, TwoEnginesShareALake) {
   thread.join();
   EXPECT_EQ(one.Number("SELECT count(*) FROM t WHERE i = 2"), 5);
   EXPECT_EQ(two.Number("SELECT count(*) FROM t"), 10);
-  for (const DataFileProblem& problem : one.lake->Verify({}, 0).value()) ADD_FAILURE() << problem.path << " " << problem.problem;
+  const auto problems = one.lake->Verify({}, 0).value();
+  for (const DataFileProblem& problem : problems) ADD_FAILURE() << problem.path << " " << problem.problem;
 }
 
 TEST_F(LakeTest, AWriterWaitsForTheOtherAndThenSaysWhy) {

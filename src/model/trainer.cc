@@ -338,6 +338,10 @@ Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs
 
 }  // namespace
 
+namespace {
+double Days(int64_t micros) { return static_cast<double>(micros) / static_cast<double>(kMicrosPerDay); }
+}  // namespace
+
 Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Timestamp now) {
   const int64_t asked = model.train.micros + model.validate.micros + model.test.micros;
   const int64_t available = now.micros - first_row.micros + 1;  // `begin` is exclusive: the first row lies after it
@@ -353,14 +357,21 @@ Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Times
   }
   SplitTimes split;
   split.end = now;
+  const int64_t judged = model.validate.micros + model.test.micros;
+  if (available < asked && available - judged >= judged) {
+    // Enough to judge as asked: only what is learned from is less. `train: all` always comes here.
+    split.validate_end = now - model.test;
+    split.train_end = split.validate_end - model.validate;
+    split.begin = now - Duration{available};
+    if (model.train < kAllHistory) split.note = fmt::format("{:.1f} days to learn from instead of the {:.1f} asked for", Days(available - judged), Days(model.train.micros));
+    return split;
+  }
   const int64_t span = std::min(asked, available);
   split.validate_end = now - Duration{Share(model.test.micros, span, asked)};
   split.train_end = split.validate_end - Duration{Share(model.validate.micros, span, asked)};
   split.begin = now - Duration{span};
   if (span < asked) {
-    constexpr double kDay = static_cast<double>(kMicrosPerDay);
-    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion",
-                             static_cast<double>(span) / kDay, static_cast<double>(asked) / kDay);
+    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion", Days(span), Days(asked));
   }
   return split;
 }

@@ -247,6 +247,17 @@ TEST(PlanSplit, ShrinksInProportionAndSaysSo) {
   EXPECT_EQ(whole.validate_end.micros, 970 * kMicrosPerDay);
   EXPECT_EQ(whole.end, now);
   EXPECT_EQ(whole.note, "");
+  const Timestamp ninety_days_ago{910 * kMicrosPerDay + 1};
+  const SplitTimes less = PlanSplit(model, ninety_days_ago, now).value();
+  EXPECT_EQ(less.begin.micros, 910 * kMicrosPerDay);
+  EXPECT_EQ(less.train_end.micros, 956 * kMicrosPerDay);
+  EXPECT_EQ(less.validate_end.micros, 970 * kMicrosPerDay);
+  EXPECT_THAT(less.note, HasSubstr("46.0 days"));
+  model.train = kAllHistory;
+  EXPECT_EQ(PlanSplit(model, Timestamp{0}, now).value().begin.micros, -1);
+  EXPECT_EQ(PlanSplit(model, Timestamp{0}, now).value().train_end.micros, 956 * kMicrosPerDay);
+  EXPECT_EQ(PlanSplit(model, Timestamp{0}, now).value().note, "");
+  model.train = Duration{76 * kMicrosPerDay};
   const Timestamp first{940 * kMicrosPerDay + 1};
   const SplitTimes shrunk = PlanSplit(model, first, now).value();
   EXPECT_EQ(shrunk.begin.micros, 940 * kMicrosPerDay);

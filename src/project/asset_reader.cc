@@ -311,7 +311,7 @@ ModelAsset AssetReader::ReadModel(const std::string& name, const YamlNode& docum
   ParseText(model.label, Part(training_set, "label").ContentPlace());
   for (const YamlNode& feature : Part(document, "features").items) model.features.push_back(ReadModelFeature(feature));
   const YamlNode& split = Part(document, "split");
-  model.train = ReadDuration(split.Find("train"), {});
+  model.train = split.Find("train")->text == "all" ? kAllHistory : ReadDuration(split.Find("train"), {});
   model.validate = ReadDuration(split.Find("validate"), {});
   model.test = ReadDuration(split.Find("test"), {});
   model.refit_all = TextOf(split, "refit") == "all";

@@ -123,6 +123,9 @@ struct MonitorSettings {
   std::optional<double> alert_drop;       ///< alert when it is this much below that at the gates
 };
 
+/// `split.train: all`: longer than any history.
+inline constexpr Duration kAllHistory{36'500 * kMicrosPerDay};
+
 struct ModelAsset {
   std::string name;
   std::string spine;           ///< table
@@ -130,7 +133,7 @@ struct ModelAsset {
   std::string timestamp;       ///< prediction time column
   std::string label_known_at;  ///< column: when the label became known
   std::vector<ModelFeature> features;
-  Duration train, validate, test;
+  Duration train, validate, test;  ///< train: kAllHistory for `all`
   bool refit_all = false;
   std::vector<PrepareStep> prepare;
   std::string algorithm;  ///< "lightgbm"
