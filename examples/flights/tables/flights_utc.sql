@@ -1,5 +1,6 @@
--- Each flight once, with its times as moments (UTC). The timetable is in New York's local time, with summer time from March to November;
--- a departure is the timetable's moment and its delay, so that flights past midnight and past a change of the clock come out right.
+-- Each flight once, with its times as moments (UTC). The timetable is in New York's local time, with summer time from March to
+-- November; a departure is the timetable's moment and its delay, so that flights past midnight and past a change of the clock
+-- come out right.
 WITH flown AS (
   SELECT DISTINCT year, month, day, hour, minute, carrier, flight, tailnum, origin, dest, distance, dep_delay, arr_delay, air_time
   FROM flights
