@@ -127,7 +127,8 @@ TEST(RowCheckerTest, ExplainsEachRule) {
 }
 
 TEST(RowCheckerTest, ShortensLongValues) {
-  const std::string reason = Reason(Named("c", Type::kInt64), std::string(39, 'x') + "\xC3\xBC" + std::string(1000, 'y'));
+  const std::string value = fmt::format("{}\xC3\xBC{}", std::string(39, 'x'), std::string(1000, 'y'));
+  const std::string reason = Reason(Named("c", Type::kInt64), value);
   EXPECT_EQ(reason, fmt::format("c: '{}...' is not an integer", std::string(39, 'x')));
 }
 
