@@ -121,9 +121,10 @@ def lake_digest(project):
     Numbers that a killed run has reserved are never given again, so of _seq only the order counts."""
     parts = []
     for table in TABLES:
-        identity = "EXCLUDE (prediction_id) " if table.startswith("scores.") else ""  # made of _seq
+        # Made of _seq: that it is made as promised is what counts.
+        identity = "prediction_id = 'churn-b' || _seq || '-v' || model_version AS prediction_id, " if table == "scores.churn" else ""
         parts.append(f"SELECT '{table}' AS name, count(*) AS n, CAST(sum(CAST(hash(r) AS HUGEINT)) AS VARCHAR) AS digest "
-                     f"FROM (SELECT * {identity}REPLACE (row_number() OVER (ORDER BY _seq) AS _seq) FROM {table}) AS r")
+                     f"FROM (SELECT * REPLACE ({identity}row_number() OVER (ORDER BY _seq) AS _seq) FROM {table}) AS r")
     return {row["name"]: (row["n"], row["digest"]) for row in project.rows(" UNION ALL ".join(parts))}
 
 

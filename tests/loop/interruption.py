@@ -35,6 +35,8 @@ class Interruption:
         digest = lake_digest(project)
         different = [f"{table}: {digest[table]}, undisturbed {self.digest[table]}" for table in digest if digest[table] != self.digest[table]]
         expect(not different, f"the lake after a kill at {share:.2f} of the run", "; ".join(different))
+        matching = project.rows("SELECT count(*) AS n FROM scores.churn JOIN questions USING (_seq, checkup_id)")[0]["n"]
+        expect_equal(matching, digest["scores.churn"][0], "scores whose row of the spine has the same number")
         champion = project.champion()
         for name in ("version", "package_sha256", "training_set_sha256", "metrics"):
             expect_equal(champion[name], self.champion[name], f"{name} of the champion after a kill at {share:.2f} of the run")
