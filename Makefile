@@ -3,8 +3,10 @@ PRESET ?= release
 
 .PHONY: demo build test bench dependencies format lint clean
 
-# From a fresh clone to a trained, served and watched model.
-demo: build
+# From a fresh clone to a trained, served and watched model. Builds the program alone: its tests would take as long again.
+demo: dependencies
+	@cmake --preset $(PRESET) > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	cmake --build --preset $(PRESET) --target tidemill
 	scripts/demo
 
 dependencies:
