@@ -94,7 +94,7 @@ class Replay {
 
  private:
   void Note(const std::string& text) const {
-    if (progress_) progress_({ProgressEvent::Kind::kNote, model_, text, 0});
+    if (progress_) progress_({ProgressEvent::Kind::kNote, "", text, 0});
   }
 
   Status Tick(Timestamp previous, Timestamp tick) {
