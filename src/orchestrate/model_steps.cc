@@ -49,6 +49,15 @@ Result<Columns> ScoreColumns(const FeaturePlan& plan, Columns rows, const std::v
   return out;
 }
 
+/// What ReadScoredRows gives before anything was scored.
+Columns NoScoredRows(const FeaturePlan& plan) {
+  Columns rows;
+  rows.columns = {Column("_seq", Type::kInt64), Column("model_version", Type::kInt64), Column("at", Type::kTimestamp),
+                  Column("score", Type::kDouble), Column("label", Type::kInt64)};
+  for (const Field& input : plan.inputs) rows.columns.emplace_back(input.name, input.type);
+  return rows;
+}
+
 /// Adds columns that a table lacks, so that a model whose inputs changed keeps its one table of scores.
 Status WidenTable(Session& session, const std::string& table, const std::vector<Field>& have, const Columns& columns) {
   for (const Column& column : columns.columns) {
@@ -226,6 +235,8 @@ Result<ScoreReport> ScoreModel(Workspace& workspace, const std::string& model, i
 
 Result<Columns> ReadScoredRows(Workspace& workspace, const std::string& model, Timestamp from, Timestamp now) {
   const ModelAsset& asset = workspace.project.models.at(model);
+  TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace.lake->HasTable("scores." + model));
+  if (!exists) return NoScoredRows(workspace.feature_plans.at(model));
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
   return session->Query(fmt::format(
       "SELECT s.*, p.label FROM {} s LEFT JOIN (SELECT _seq, {} AS label FROM {} WHERE {} > {} AND {} <= {}) p USING (_seq) "
