@@ -1,0 +1,121 @@
+// Runs the feature kernel in process over columns in memory, for bench/kernel.py and for profilers.
+//
+//   kernel_bench fraud FILE.parquet RUNS [FOLDER]   the fraud simulator's window features; FOLDER gets one raw file a column
+//   kernel_bench aggregate FILE.parquet RUNS VALUE  one aggregate over 7 days by customer, VALUE in SQL
+//
+// Prints {"seconds": [...], "rows": n}. The first run, which warms memory, does not count.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+
+#include "feature/batch/column_features.h"
+#include "feature/compile.h"
+#include "sql/database.h"
+
+namespace tidemill {
+namespace {
+
+constexpr int kThreads = 2;
+
+/// A failure ends the program: it is a tool of the bench.
+template <typename T>
+T Demand(Result<T> result) {
+  if (!result.ok()) {
+    fmt::print(stderr, "{}\n", result.error().Format());
+    std::exit(1);
+  }
+  return std::move(result).value();
+}
+
+FeatureDefinition Feature(std::string name, std::string value, const std::vector<int64_t>& window_days) {
+  FeatureDefinition feature;
+  feature.name = std::move(name);
+  feature.value = std::move(value);
+  for (const int64_t days : window_days) feature.windows.push_back(Duration{days * kMicrosPerDay});
+  return feature;
+}
+
+Program Compile(Session& session, const std::string& key, std::vector<FeatureDefinition> features, const Columns& payments) {
+  FeatureViewAsset view;
+  view.name = key;
+  view.entity = {key};
+  view.from = "payments";
+  view.features = std::move(features);
+  TableAsset table;
+  table.name = "payments";
+  table.timestamp = "paid_at";
+  std::vector<Field> fields;
+  for (const Column& column : payments.columns) fields.push_back({column.name, column.type});
+  return Demand(CompileView(view, table, fields, session));
+}
+
+Result<Columns> Compute(const Program& program, const Columns& payments) {
+  ColumnRows rows{.keys = {payments.Find(program.keys.front().name)}, .event = payments.Find("paid_at")};
+  for (const Field& field : program.columns) rows.columns.push_back(payments.Find(field.name));
+  return ComputeFeatures(program, rows, {.keys = rows.keys, .time = rows.event}, kThreads);
+}
+
+std::vector<Program> FraudPrograms(Session& session, const Columns& payments) {
+  std::vector<Program> programs;
+  programs.push_back(Compile(
+      session, "customer_id",
+      {Feature("customer_count", "count(*)", {1, 7, 30}), Feature("customer_mean", "avg(amount)", {1, 7, 30})}, payments));
+  programs.push_back(
+      Compile(session, "terminal_id",
+              {Feature("terminal_count", "count(*)", {1, 7, 30}), Feature("terminal_risk", "avg(fraud)", {1, 7, 30})}, payments));
+  // A payment turns out to be a fraud a week later.
+  for (Aggregate& aggregate : programs.back().aggregates) aggregate.delay = Duration{7 * kMicrosPerDay};
+  for (Output& output : programs.back().outputs) {
+    if (output.name.starts_with("terminal_risk")) output.default_value = 0.0;
+  }
+  return programs;
+}
+
+void WriteRaw(const Column& column, const std::string& folder) {
+  std::ofstream file(folder + "/" + column.name, std::ios::binary);
+  const bool numbers = column.type == Type::kDouble;
+  const char* data =
+      numbers ? reinterpret_cast<const char*>(column.doubles.data()) : reinterpret_cast<const char*>(column.ints.data());
+  file.write(data, static_cast<std::streamsize>(column.size() * sizeof(int64_t)));
+}
+
+int Run(const std::vector<std::string>& arguments) {
+  const auto database = Demand(Database::Open({.memory_limit_mb = 4096, .threads = kThreads}));
+  const auto session = Demand(database->Connect());
+  const Columns payments =
+      Demand(session->Query(fmt::format("SELECT * FROM {} ORDER BY transaction_id", QuoteText(arguments[1]))));
+  const int runs = std::stoi(arguments[2]);
+  const std::vector<Program> programs =
+      arguments[0] == "fraud" ? FraudPrograms(*session, payments)
+                              : std::vector{Compile(*session, "customer_id", {Feature("value", arguments[3], {7})}, payments)};
+  Json seconds = Json::array();
+  std::vector<Columns> results;
+  for (int run = 0; run <= runs; ++run) {
+    results.clear();
+    const auto start = std::chrono::steady_clock::now();
+    for (const Program& program : programs) results.push_back(Demand(Compute(program, payments)));
+    if (run > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  if (arguments[0] == "fraud" && arguments.size() > 3) {
+    for (const Columns& result : results) {
+      for (const Column& column : result.columns) WriteRaw(column, arguments[3]);
+    }
+  }
+  fmt::print("{}\n", Json{{"seconds", seconds}, {"rows", payments.rows()}}.dump());
+  return 0;
+}
+
+}  // namespace
+}  // namespace tidemill
+
+int main(int count, char** values) {
+  const std::vector<std::string> arguments(values + 1, values + count);
+  const bool right = arguments.size() >= 3 && (arguments[0] == "fraud" || (arguments[0] == "aggregate" && arguments.size() == 4));
+  if (!right) {
+    fmt::print(stderr, "usage: kernel_bench fraud FILE.parquet RUNS [FOLDER] | kernel_bench aggregate FILE.parquet RUNS VALUE\n");
+    return 2;
+  }
+  return tidemill::Run(arguments);
+}
