@@ -12,6 +12,50 @@ double ExactSum::Round() const {
   return std::ldexp(rounded.fraction, rounded.exponent);
 }
 
+void ExactSum::Add(const ExactSum& other) {
+  sum_.Add(other.sum_.Normalize());
+  positive_infinities_ += other.positive_infinities_;
+  negative_infinities_ += other.negative_infinities_;
+  nans_ += other.nans_;
+}
+
+/// How many digits, times 4; 1 for specials and 2 for a negative sum: then the lowest digit's index and the digits, four bytes each.
+void ExactSum::Save(std::string& bytes) const {
+  const Accumulator::Digits digits = sum_.Normalize();
+  const int count = std::max(digits.high - digits.low + 1, 0);
+  AppendVarint(static_cast<uint64_t>(count) << 2 | (digits.negative ? 2U : 0U) | (finite() ? 0U : 1U), bytes);
+  if (!finite()) {
+    for (const int64_t special : {positive_infinities_, negative_infinities_, nans_}) AppendSigned(special, bytes);
+  }
+  if (count == 0) return;
+  AppendVarint(static_cast<uint64_t>(digits.low), bytes);
+  for (int i = digits.low; i <= digits.high; ++i) {
+    for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(digits.digits[i] >> shift);
+  }
+}
+
+bool ExactSum::AddSaved(VarintReader& reader) {
+  const uint64_t head = reader.Unsigned();
+  if ((head & 1) != 0) {
+    // Unsigned, because damaged counts may overflow.
+    for (int64_t* special : {&positive_infinities_, &negative_infinities_, &nans_})
+      *special = static_cast<int64_t>(static_cast<uint64_t>(*special) + static_cast<uint64_t>(reader.Signed()));
+  }
+  const uint64_t count = head >> 2;
+  if (count == 0) return reader.ok();
+  constexpr uint64_t kDigitsMax = 68;  // 2^62 times the largest double
+  const uint64_t low = reader.Unsigned();
+  if (low > kDigitsMax || count > kDigitsMax || low + count > kDigitsMax) return false;
+  const std::string_view raw = reader.Bytes(4 * count);
+  if (!reader.ok()) return false;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t digit = 0;
+    for (size_t byte = 4; byte-- > 0;) digit = digit << 8 | static_cast<uint8_t>(raw[4 * i + byte]);
+    sum_.AddDigit(digit, static_cast<int>(low + i), (head & 2) != 0);
+  }
+  return true;
+}
+
 void ExactSum::CountSpecial(double value, int64_t change) {
   if (std::isnan(value)) {
     nans_ += change;

@@ -6,6 +6,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
+
+#include "feature/program/varint.h"
 
 namespace tidemill {
 
@@ -61,6 +64,16 @@ class Superaccumulator {
       chunks_[i] += (digit ^ sign) - sign;
     }
     Touch(index, index + 2);
+  }
+
+  /// Adds (-1)^negative * digit * 2^(32 index - kBias).
+  void AddDigit(uint32_t digit, int index, bool negative) {
+    const int64_t sign = -static_cast<int64_t>(negative);
+    chunks_[index] += (static_cast<int64_t>(digit) ^ sign) - sign;
+    Touch(index, index);
+  }
+  void Add(const Digits& digits) {
+    for (int i = digits.low; i <= digits.high; ++i) AddDigit(digits.digits[i], i, digits.negative);
   }
 
   Rounded Round() const {
@@ -186,6 +199,10 @@ class ExactSum {
  public:
   void Add(double value) { Change(value, false); }
   void Subtract(double value) { Change(value, true); }
+  void Add(const ExactSum& other);
+  /// A few bytes, from which AddSaved adds the same sum again. False for damaged bytes.
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear() {
     sum_.Clear();
     positive_infinities_ = negative_infinities_ = nans_ = 0;
