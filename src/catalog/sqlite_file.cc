@@ -96,6 +96,7 @@ struct SqliteFile::Impl {
 
   Status Connect();
   Status SetUp(const SqliteSchema& schema, std::string_view newer_code);
+  Status BringUp(const SqliteSchema& schema);
   Status Script(const std::string& sql);
   Result<std::vector<SqliteRow>> Run(std::string_view sql, const std::vector<SqliteValue>& values);
   Result<int64_t> Version();
@@ -113,19 +114,29 @@ Result<int64_t> SqliteFile::Impl::Version() {
   return IntegerOf(rows.at(0).at(0));
 }
 
+/// From nothing, or from an earlier version, to the schema's. In one transaction, whose lock other processes wait for: what they
+/// did meanwhile is not done again.
+Status SqliteFile::Impl::BringUp(const SqliteSchema& schema) {
+  TIDEMILL_RETURN_IF_ERROR(Script("BEGIN IMMEDIATE"));
+  const auto change = [&]() -> Status {
+    TIDEMILL_ASSIGN_OR_RETURN(const int64_t version, Version());
+    if (version >= schema.version) return Ok();
+    if (version == 0) TIDEMILL_RETURN_IF_ERROR(Script(schema.create));
+    for (size_t step = static_cast<size_t>(version); version > 0 && step <= schema.upgrades.size(); ++step) {
+      TIDEMILL_RETURN_IF_ERROR(Script(schema.upgrades[step - 1]));
+    }
+    return Script("PRAGMA user_version=" + std::to_string(schema.version));
+  };
+  Status changed = change();
+  if (changed.ok()) changed = Script("COMMIT");
+  if (!changed.ok()) (void)Script("ROLLBACK");
+  return changed;
+}
+
 Status SqliteFile::Impl::SetUp(const SqliteSchema& schema, std::string_view newer_code) {
   TIDEMILL_ASSIGN_OR_RETURN(int64_t version, Version());
-  if (version == 0) {
-    TIDEMILL_RETURN_IF_ERROR(Script("BEGIN IMMEDIATE"));
-    // Another process may have made it while this one waited for the lock.
-    auto again = Version();
-    Status made = again.ok() ? Ok() : Status(again.error());
-    if (made.ok() && again.value() == 0) made = Script(schema.create + ";PRAGMA user_version=" + std::to_string(schema.version));
-    if (made.ok()) made = Script("COMMIT");
-    if (!made.ok()) {
-      (void)Script("ROLLBACK");
-      return made;
-    }
+  if (version < schema.version) {
+    TIDEMILL_RETURN_IF_ERROR(BringUp(schema));
     TIDEMILL_ASSIGN_OR_RETURN(version, Version());
   }
   if (version > schema.version) {

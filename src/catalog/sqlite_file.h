@@ -25,6 +25,8 @@ const std::string& TextOf(const SqliteValue& value);  ///< "" for null
 struct SqliteSchema {
   int version = 1;
   std::string create;  ///< statements for an empty file
+  /// What leads a file of an earlier version to the next one, version 1 first: one text for each version but the last.
+  std::vector<std::string> upgrades{};
 };
 
 /// A small SQLite file of ours (never DuckLake's: two copies of SQLite in one process must not open the same
@@ -32,7 +34,7 @@ struct SqliteSchema {
 /// loss. Thread-safe: one statement or transaction at a time; several processes may share the file.
 class SqliteFile {
  public:
-  /// Makes the file when missing. Code `newer_code` when its version is above the schema's: written by a
+  /// Makes the file when missing, and brings one of an earlier version up to the schema's. Code `newer_code` when its version is above the schema's: written by a
   /// newer Tidemill.
   static Result<std::unique_ptr<SqliteFile>> Open(const std::filesystem::path& file, const SqliteSchema& schema,
                                                   std::string_view newer_code);

@@ -75,9 +75,17 @@ Result<Contract> ResolveContract(const Project& project, const SourceAsset& sour
   return contract;
 }
 
-/// A content that comes again under another definition keeps its numbers; new ones are reserved for the
-/// others.
-Status GiveNumbers(const SourceInspection& inspection, Lake& lake, std::vector<StagedFile>* files) {
+/// What numbers are reserved for: so many records of a content.
+std::string NumbersPurpose(const SourceAsset& source, std::string_view sha256, int64_t records) {
+  return fmt::format("ingest {} {} {}", source.name, sha256, records);
+}
+
+/// A content that comes again under another definition keeps its numbers; new ones are reserved for the others. One whose
+/// ingestion was killed before its commit gets those that were reserved then.
+Status GiveNumbers(const SourceAsset& source, const SourceInspection& inspection, Lake& lake, std::vector<StagedFile>* files) {
+  std::vector<std::string> committed;
+  for (const StoredFile& file : inspection.stored) committed.push_back(NumbersPurpose(source, file.sha256, file.records));
+  TIDEMILL_RETURN_IF_ERROR(lake.SettleSequences(committed));
   for (StagedFile& file : *files) {
     const auto known = std::find_if(inspection.stored.begin(), inspection.stored.end(), [&](const StoredFile& stored) {
       return stored.sha256 == file.file.sha256 && stored.records == file.records;
@@ -86,7 +94,7 @@ Status GiveNumbers(const SourceInspection& inspection, Lake& lake, std::vector<S
       file.first_seq = known->first_seq;
       continue;
     }
-    TIDEMILL_ASSIGN_OR_RETURN(file.first_seq, lake.ReserveSequence(file.records));
+    TIDEMILL_ASSIGN_OR_RETURN(file.first_seq, lake.ReserveSequence(file.records, NumbersPurpose(source, file.file.sha256, file.records)));
   }
   return Ok();
 }
@@ -164,7 +172,7 @@ Result<IngestReport> IngestSource(const Project& project, const SourceAsset& sou
     TIDEMILL_ASSIGN_OR_RETURN(const int64_t duplicates, CountDuplicates(source, staging));
     if (duplicates > 0) report.warnings.push_back(fmt::format("{} rows share their key with another row", duplicates));
   }
-  TIDEMILL_RETURN_IF_ERROR(GiveNumbers(inspection, lake, &files));
+  TIDEMILL_RETURN_IF_ERROR(GiveNumbers(source, inspection, lake, &files));
 
   const StagedRows store(source, checker, staging, inspection, now, run_id);
   const std::string message =

@@ -435,6 +435,28 @@ TEST_F(IngestTest, AnInterruptedIngestionLeavesNothing) {
   EXPECT_EQ(Ingest().rows, 2);
 }
 
+TEST_F(IngestTest, AnIngestionStoppedBeforeItsCommitGetsItsNumbersAgain) {
+  Write("data/a.csv", "origin,delay,day\nEWR,1,2013-01-01\nEWR,2,2013-01-01\n");
+  auto other_database = std::move(Database::Open({})).value();
+  auto other = std::move(Lake::Open(*other_database, {.folder = folder.path() / "lake", .lock_timeout_ms = 1})).value();
+  const auto held = lake->Commit("hold the lock", Json::object(), [&](Session&) -> Status {
+    const auto report = IngestSource(project, source, *other, kNow, 7, nullptr);
+    EXPECT_EQ(report.ok() ? "" : report.error().code, "locked");
+    return Ok();
+  });
+  ASSERT_TRUE(held.ok()) << held.error().Format();
+  EXPECT_EQ(lake->ReserveSequence(10).value(), 3) << "numbers that others got meanwhile";
+  Ingest();
+  EXPECT_EQ(Rows("SELECT delay, _seq FROM flights ORDER BY _seq"), "1|1\n2|2\n");
+
+  // Once they are in the lake they belong to those rows: what comes back later is new.
+  Write("data/a.csv", "origin,delay,day\nJFK,3,2013-01-01\nJFK,4,2013-01-01\n");
+  Ingest();
+  Write("data/a.csv", "origin,delay,day\nEWR,1,2013-01-01\nEWR,2,2013-01-01\n");
+  Ingest();
+  EXPECT_EQ(Rows("SELECT delay, _seq FROM flights ORDER BY _seq"), "1|15\n2|16\n");
+}
+
 TEST(GlobTest, MatchesStarsAndQuestionMarks) {
   EXPECT_TRUE(MatchesGlob("flights.csv", "*.csv"));
   EXPECT_TRUE(MatchesGlob("a-2013.csv", "a-????.csv"));

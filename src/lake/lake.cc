@@ -98,7 +98,10 @@ class DuckLake : public Lake {
   Result<std::vector<SnapshotInfo>> Snapshots() override;
   Result<bool> HasTable(std::string_view table) override;
   Result<std::vector<Field>> Schema(std::string_view table) override;
-  Result<int64_t> ReserveSequence(int64_t count) override { return sidecar_->ReserveSequence(count); }
+  Result<int64_t> ReserveSequence(int64_t count, std::string_view purpose) override {
+    return sidecar_->ReserveSequence(count, purpose);
+  }
+  Status SettleSequences(const std::vector<std::string>& purposes) override { return sidecar_->SettleSequences(purposes); }
   Result<std::vector<DataFile>> Files(std::string_view table, int64_t snapshot) override;
   Result<std::vector<DataFileProblem>> Verify(const std::vector<std::string>& tables, int64_t snapshot) override;
   Status Pin(int64_t snapshot, std::string_view owner) override;

@@ -75,8 +75,13 @@ class Lake {
   virtual Result<bool> HasTable(std::string_view table) = 0;  ///< "departures" or "training.late_arrival"
   virtual Result<std::vector<Field>> Schema(std::string_view table) = 0;
 
-  /// Reserves `count` sequence numbers; returns the first. Never given twice, also after a crash.
-  virtual Result<int64_t> ReserveSequence(int64_t count) = 0;
+  /// Reserves `count` sequence numbers; returns the first. Never given twice, also after a crash, but to the same `purpose`: who
+  /// was killed before its commit asks again for the same and gets the same numbers, so that its rows are those of one that
+  /// wasn't. Without a purpose nobody can ask again.
+  virtual Result<int64_t> ReserveSequence(int64_t count, std::string_view purpose = {}) = 0;
+  /// The numbers reserved for these purposes are in a commit: they are not given again. To be told before anything more is
+  /// reserved for the same purpose; what was never reserved is skipped.
+  virtual Status SettleSequences(const std::vector<std::string>& purposes) = 0;
 
   /// The data files of a table at a snapshot, with digests.
   virtual Result<std::vector<DataFile>> Files(std::string_view table, int64_t snapshot) = 0;

@@ -153,6 +153,38 @@ TEST_F(LakeTest, SequenceNumbersAreNeverGivenTwice) {
   EXPECT_EQ(again.lake->ReserveSequence(1).value(), 16);
 }
 
+TEST_F(LakeTest, WhoAsksAgainForTheSameGetsItsNumbersUntilTheyAreSettled) {
+  {
+    auto open = OpenLake::At(folder);
+    EXPECT_EQ(open.lake->ReserveSequence(10, "a").value(), 1);
+    EXPECT_EQ(open.lake->ReserveSequence(5, "b").value(), 11);
+  }
+  auto again = OpenLake::At(folder);
+  EXPECT_EQ(again.lake->ReserveSequence(5, "b").value(), 11);
+  EXPECT_EQ(again.lake->ReserveSequence(10, "a").value(), 1);
+  EXPECT_EQ(again.lake->ReserveSequence(11, "a").value(), 16) << "another count needs other numbers";
+  ASSERT_TRUE(again.lake->SettleSequences({"a", "unknown"}).ok());
+  EXPECT_EQ(again.lake->ReserveSequence(11, "a").value(), 27);
+  EXPECT_EQ(again.lake->ReserveSequence(5, "b").value(), 11);
+  EXPECT_EQ(again.lake->ReserveSequence(2).value(), 38);
+  EXPECT_EQ(again.lake->ReserveSequence(2).value(), 40) << "nobody in particular never gets the same";
+}
+
+TEST_F(LakeTest, ALakeFromBeforeReservationsHadAPurposeIsBroughtUp) {
+  {
+    auto open = OpenLake::At(folder);
+    EXPECT_EQ(open.lake->ReserveSequence(10).value(), 1);
+  }
+  {
+    auto file = std::move(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 2, .create = ""}, "x")).value();
+    ASSERT_TRUE(file->Run("DROP TABLE reservations").ok());
+    ASSERT_TRUE(file->Run("PRAGMA user_version=1").ok());
+  }
+  auto open = OpenLake::At(folder);
+  EXPECT_EQ(open.lake->ReserveSequence(5, "a").value(), 11);
+  EXPECT_EQ(open.lake->ReserveSequence(5, "a").value(), 11);
+}
+
 TEST_F(LakeTest, ThreadsCommitAtOnceAndReadBeside) {
   auto open = OpenLake::At(folder);
   open.Commit("CREATE TABLE t(thread INT, i INT)");
@@ -236,10 +268,7 @@ TEST_F(LakeTest, OpensAsItWasAtASnapshot) {
 
 TEST_F(LakeTest, RefusesALakeOfANewerTidemill) {
   { auto open = OpenLake::At(folder); }
-  std::move(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 1, .create = ""}, "x"))
-      .value()
-      ->Run("PRAGMA user_version=2")
-      .ok();
+  ASSERT_TRUE(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 99, .create = ""}, "x").ok());
   auto database = std::move(Database::Open({})).value();
   const auto opened = Lake::Open(*database, {.folder = folder});
   ASSERT_FALSE(opened.ok());

@@ -5,12 +5,17 @@
 namespace tidemill {
 namespace {
 
-const SqliteSchema kLakeSchema{.version = 1, .create = R"sql(
+constexpr const char* kReservationsTable =
+    "CREATE TABLE reservations(purpose TEXT PRIMARY KEY, first_seq INTEGER NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID";
+
+const SqliteSchema kLakeSchema{.version = 2,
+                               .create = std::string(R"sql(
 CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL, next_seq INTEGER NOT NULL);
 INSERT INTO state VALUES (1, 0, 1);
 CREATE TABLE pins(snapshot INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (snapshot, owner)) WITHOUT ROWID;
-CREATE TABLE digests(path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID
-)sql"};
+CREATE TABLE digests(path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
+)sql") + kReservationsTable,
+                               .upgrades = {kReservationsTable}};
 
 Status Done(Result<std::vector<SqliteRow>> result) {
   if (!result.ok()) return std::move(result).error();
@@ -31,11 +36,34 @@ Result<bool> LakeSidecar::Ready() {
 
 Status LakeSidecar::SetReady() { return Done(file_->Run("UPDATE state SET ready = 1")); }
 
-Result<int64_t> LakeSidecar::ReserveSequence(int64_t count) {
+Result<int64_t> LakeSidecar::ReserveSequence(int64_t count, std::string_view purpose) {
   if (count < 0) return InternalError("a negative number of rows");
-  TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
-                            file_->Run("UPDATE state SET next_seq = next_seq + ?1 RETURNING next_seq - ?1", {count}));
-  return IntegerOf(rows.at(0).at(0));
+  const std::string name(purpose);
+  int64_t first = 0;
+  TIDEMILL_RETURN_IF_ERROR(file_->Transact([&]() -> Status {
+    TIDEMILL_ASSIGN_OR_RETURN(const auto before,
+                              file_->Run("SELECT first_seq FROM reservations WHERE purpose = ? AND count = ?", {name, count}));
+    if (!before.empty()) {
+      first = IntegerOf(before[0][0]);
+      return Ok();
+    }
+    TIDEMILL_ASSIGN_OR_RETURN(const auto rows,
+                              file_->Run("UPDATE state SET next_seq = next_seq + ?1 RETURNING next_seq - ?1", {count}));
+    first = IntegerOf(rows.at(0).at(0));
+    if (purpose.empty()) return Ok();
+    return Done(file_->Run("INSERT OR REPLACE INTO reservations VALUES (?, ?, ?)", {name, first, count}));
+  }));
+  return first;
+}
+
+Status LakeSidecar::SettleSequences(const std::vector<std::string>& purposes) {
+  if (purposes.empty()) return Ok();
+  return file_->Transact([&]() -> Status {
+    for (const std::string& purpose : purposes) {
+      TIDEMILL_RETURN_IF_ERROR(Done(file_->Run("DELETE FROM reservations WHERE purpose = ?", {purpose})));
+    }
+    return Ok();
+  });
 }
 
 Status LakeSidecar::Pin(int64_t snapshot, std::string_view owner) {

@@ -7,13 +7,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "catalog/sqlite_file.h"
 
 namespace tidemill {
 
-/// What Tidemill knows of a lake beyond DuckLake's own catalog: the next sequence number, pinned snapshots
-/// and the digests of data files. A SQLite file of its own beside that catalog, because DuckLake's
+/// What Tidemill knows of a lake beyond DuckLake's own catalog: the next sequence number and who reserved
+/// some, pinned snapshots, and the digests of data files. A SQLite file of its own beside that catalog, because DuckLake's
 /// transactions must not meet other writers there. It travels with the folder. Its format number is the
 /// version of the whole lake. Thread-safe.
 class LakeSidecar {
@@ -25,7 +26,8 @@ class LakeSidecar {
   Result<bool> Ready();
   Status SetReady();
 
-  Result<int64_t> ReserveSequence(int64_t count);
+  Result<int64_t> ReserveSequence(int64_t count, std::string_view purpose);
+  Status SettleSequences(const std::vector<std::string>& purposes);
 
   Status Pin(int64_t snapshot, std::string_view owner);
   Result<std::set<int64_t>> Pinned();

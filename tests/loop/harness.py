@@ -116,15 +116,9 @@ def new_project(folder, known_until=None):
 
 
 def lake_digest(project):
-    """Of each table of the lake: its number of rows and a digest of all their values.
-
-    Numbers that a killed run has reserved are never given again, so of _seq only the order counts."""
-    parts = []
-    for table in TABLES:
-        # Made of _seq: that it is made as promised is what counts.
-        identity = "prediction_id = 'churn-b' || _seq || '-v' || model_version AS prediction_id, " if table == "scores.churn" else ""
-        parts.append(f"SELECT '{table}' AS name, count(*) AS n, CAST(sum(CAST(hash(r) AS HUGEINT)) AS VARCHAR) AS digest "
-                     f"FROM (SELECT * REPLACE ({identity}row_number() OVER (ORDER BY _seq) AS _seq) FROM {table}) AS r")
+    """Of each table of the lake: its number of rows and a digest of all their values, _seq and prediction ids included."""
+    parts = [f"SELECT '{table}' AS name, count(*) AS n, CAST(sum(CAST(hash(r) AS HUGEINT)) AS VARCHAR) AS digest FROM {table} AS r"
+             for table in TABLES]
     return {row["name"]: (row["n"], row["digest"]) for row in project.rows(" UNION ALL ".join(parts))}
 
 
