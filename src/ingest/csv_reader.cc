@@ -10,6 +10,7 @@ namespace tidemill {
 namespace {
 
 constexpr size_t kBlockBytes = 1 << 18;
+constexpr std::string_view kNeverClosed = "the quote opened in column {} is never closed";
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
@@ -52,7 +53,7 @@ CsvReader::Parsed CsvReader::ParseQuoted(size_t* at) {
     end = buffer_.find('"', end);
     if (end == std::string::npos || (end + 1 == buffer_.size() && !at_end_)) {
       if (!at_end_) return Parsed::kMoreNeeded;
-      return Fail(fmt::format("the quote opened in column {} is never closed", cells_.size() + 1));
+      return Fail(fmt::format(kNeverClosed, cells_.size() + 1));
     }
     if (end + 1 == buffer_.size() || buffer_[end + 1] != '"') break;
     doubled = true;
@@ -81,11 +82,15 @@ CsvReader::Parsed CsvReader::Parse() {
   size_t at = start_;
   while (true) {
     if (at < buffer_.size() && buffer_[at] == '"') {
+      const size_t opened = at;
       const Parsed quoted = ParseQuoted(&at);
       if (quoted != Parsed::kRecord) return quoted;
       if (at < buffer_.size() && buffer_[at] == '\r' && at + 1 == buffer_.size() && !at_end_) return Parsed::kMoreNeeded;
       if (at < buffer_.size() && buffer_[at] != delimiter_ && !AtLineEnd(at)) {
-        return Fail(fmt::format("text behind the closing quote of column {}", cells_.size()));
+        // What seems to close it further down opens another cell: this one was left open on its line.
+        const bool runs_on = std::string_view(buffer_).substr(opened, at - opened).find('\n') != std::string_view::npos;
+        return Fail(runs_on ? fmt::format(kNeverClosed, cells_.size())
+                            : fmt::format("text behind the closing quote of column {}", cells_.size()));
       }
     } else {
       const size_t begin = at;

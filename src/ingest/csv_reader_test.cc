@@ -126,7 +126,7 @@ TEST(CsvReaderTest, AStrayQuoteSpoilsItsOwnLineOnly) {
 
     const auto closed_by_the_next = ReadAll("a,b\r\n1,\"x\r\n2,\"y\"\r\n3,z\r\n", ',', piece);
     ASSERT_EQ(closed_by_the_next.size(), 3u);
-    EXPECT_EQ(closed_by_the_next[0].problem, "text behind the closing quote of column 2");
+    EXPECT_EQ(closed_by_the_next[0].problem, "the quote opened in column 2 is never closed");
     EXPECT_EQ(closed_by_the_next[0].raw, "1,\"x");
     EXPECT_EQ(closed_by_the_next[1], (Read{2, 3, {"2", "y"}, "2,\"y\"", ""}));
 
