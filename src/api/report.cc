@@ -224,7 +224,7 @@ Result<Json> ModelJson(Catalog& catalog, const ModelAsset& asset) {
   const std::string metric = asset.monitor && !asset.monitor->performance_metric.empty() ? asset.monitor->performance_metric : "auc";
   model["metric"] = metric;
   if (asset.monitor) model["window"] = FormatDuration(asset.monitor->window);
-  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(asset.name, "champion"));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(asset.name, kChampionAlias));
   model["champion"] = champion ? Json(*champion) : Json();
   TIDEMILL_ASSIGN_OR_RETURN(const std::vector<AliasChange> changes, catalog.AliasHistory(asset.name));
   model["aliases"] = Json::array();

@@ -14,6 +14,9 @@
 
 namespace tidemill {
 
+/// The alias of the version that is live: it scores, answers requests and is watched.
+inline constexpr std::string_view kChampionAlias = "champion";
+
 /// One execution of `run`, or one tick of `replay`.
 struct RunRecord {
   int64_t id = 0;

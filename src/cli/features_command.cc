@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/number_text.h"
 #include "base/text_distance.h"
 #include "base/value_json.h"
 #include "cli/commands.h"

@@ -290,7 +290,7 @@ std::string CleanTableSql(const CsvTable& table, const CsvColumn& target, const 
     return "-- One row for each prediction.\nSELECT\n  " + Join(items, ",\n  ") + "\nFROM " + source + "\n" + time.condition;
   }
   const Timestamp first = today - Duration{kMadeUpDays * kMicrosPerDay};
-  items.push_back(fmt::format("TIMESTAMP '{}' + to_seconds(CAST(hash({}) % {} AS BIGINT)) AS {}", FormatSqlTimestamp(first),
+  items.push_back(fmt::format("{} + to_seconds(CAST(hash({}) % {} AS BIGINT)) AS {}", SqlLiteral(first),
                               Join(hashed, ", "), kMadeUpDays * 86'400, kMadeUpTime));
   return "-- One row for each prediction. The file tells no time, and a model is trained on the past and tested on what came "
          "later: each row gets a time\n"

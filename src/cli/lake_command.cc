@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/number_text.h"
 #include "cli/commands.h"
 #include "cli/open.h"
 #include "cli/table.h"

@@ -35,7 +35,7 @@ Result<ModelVersion> FindModelVersion(Catalog& catalog, const ModelReference& re
                      names.empty() ? "'tidemill run' trains the project's models" : SuggestionHint(reference.model, names));
   }
   if (reference.version) return catalog.GetModelVersion(reference.model, *reference.version);
-  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(reference.model, "champion"));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(reference.model, kChampionAlias));
   if (!champion) {
     return UserError("no_champion", fmt::format("no version of '{}' is the champion", reference.model),
                      fmt::format("name a version ('tidemill models list {}' shows them)", reference.model));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/number_text.h"
 #include "cli/commands.h"
 #include "cli/model_reference.h"
 #include "cli/open.h"
@@ -13,7 +14,6 @@
 namespace tidemill {
 namespace {
 
-constexpr std::string_view kChampion = "champion";
 
 Status TellAlias(const AliasChange& change, CommandContext& context) {
   if (context.json) {
@@ -38,7 +38,7 @@ Status Promote(const std::string& text, bool force, CommandContext& context) {
         fmt::format("version {} of {} is {}: its gates did not accept it", version.version, version.model, version.status),
         "--force promotes it all the same");
   }
-  const AliasChange change{version.model, std::string(kChampion), version.version, context.Now(), "promoted by hand"};
+  const AliasChange change{version.model, std::string(kChampionAlias), version.version, context.Now(), "promoted by hand"};
   TIDEMILL_RETURN_IF_ERROR(catalog->SetAlias(change));
   return TellAlias(change, context);
 }
@@ -50,7 +50,7 @@ Status Rollback(const std::string& model, CommandContext& context) {
   // What was rolled back from is no place to go back to: walk the history as a stack.
   std::vector<int64_t> stack;
   for (const AliasChange& change : history) {
-    if (change.alias != kChampion) continue;
+    if (change.alias != kChampionAlias) continue;
     const bool back =
         stack.size() >= 2 && stack[stack.size() - 2] == change.version && change.reason.rfind("rolled back", 0) == 0;
     if (back) {
@@ -61,7 +61,7 @@ Status Rollback(const std::string& model, CommandContext& context) {
   }
   if (stack.size() < 2)
     return UserError("no_earlier_champion", fmt::format("{} had no champion before version {}", model, champion.version));
-  const AliasChange change{model, std::string(kChampion), stack[stack.size() - 2], context.Now(),
+  const AliasChange change{model, std::string(kChampionAlias), stack[stack.size() - 2], context.Now(),
                            fmt::format("rolled back from version {}", champion.version)};
   TIDEMILL_RETURN_IF_ERROR(catalog->SetAlias(change));
   return TellAlias(change, context);

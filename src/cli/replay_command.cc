@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
+#include "base/number_text.h"
 #include "cli/commands.h"
 #include "cli/progress_display.h"
 #include "cli/table.h"

@@ -55,7 +55,7 @@ Status ShowModelVersions(const std::string& model, CommandContext& context) {
   std::map<std::string, int64_t> champions;
   for (const ModelVersion& version : versions) {
     if (champions.count(version.model) > 0) continue;
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog->Alias(version.model, "champion"));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog->Alias(version.model, kChampionAlias));
     champions[version.model] = champion.value_or(0);
   }
   if (context.json) {
@@ -80,7 +80,7 @@ Status ShowModelVersions(const std::string& model, CommandContext& context) {
                                       {"reason"}});
   for (const ModelVersion& version : versions) {
     TIDEMILL_RETURN_IF_ERROR(
-        table.Add({version.model, std::to_string(version.version), champions[version.model] == version.version ? "champion" : "",
+        table.Add({version.model, std::to_string(version.version), champions[version.model] == version.version ? std::string(kChampionAlias) : "",
                    version.status, FormatTimestamp(version.project_clock), Metric(version.metrics, "auc"),
                    Metric(version.metrics, "average_precision"), Metric(version.metrics, "log_loss"),
                    version.package_sha256.substr(0, 12), version.reason}));

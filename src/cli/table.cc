@@ -121,17 +121,6 @@ Status TableWriter::WriteRow(const Row& row) {
   return console_.Write(line + "\n");
 }
 
-std::string GroupedNumber(int64_t number) {
-  const std::string digits = std::to_string(number);
-  const size_t sign = number < 0 ? 1 : 0;
-  std::string out;
-  for (size_t i = 0; i < digits.size(); ++i) {
-    if (i > sign && (digits.size() - i) % 3 == 0) out += ',';
-    out += digits[i];
-  }
-  return out;
-}
-
 std::string FormatSeconds(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) seconds = 0;
   if (seconds < 59.995) return fmt::format("{:.2f} s", seconds);

@@ -47,8 +47,6 @@ class TableWriter {
   bool head_written_ = false;
 };
 
-/// "328,521".
-std::string GroupedNumber(int64_t number);
 /// "0.42 s", "2 min 05 s".
 std::string FormatSeconds(double seconds);
 

@@ -72,14 +72,6 @@ TEST(TableWriter, ColoursOnlyTerminals) {
   EXPECT_EQ(captured.console.ErrStyle(Style::kBad, "x"), "x");
 }
 
-TEST(GroupedNumber, GroupsByThousands) {
-  EXPECT_EQ(GroupedNumber(0), "0");
-  EXPECT_EQ(GroupedNumber(999), "999");
-  EXPECT_EQ(GroupedNumber(328521), "328,521");
-  EXPECT_EQ(GroupedNumber(-1234567), "-1,234,567");
-  EXPECT_EQ(GroupedNumber(INT64_MIN), "-9,223,372,036,854,775,808");
-}
-
 TEST(FormatSeconds, TakesTheUnitThatReadsBest) {
   EXPECT_EQ(FormatSeconds(0.424), "0.42 s");
   EXPECT_EQ(FormatSeconds(59.99), "59.99 s");

@@ -21,7 +21,7 @@ StagedRows::StagedRows(const SourceAsset& source, const RowChecker& checker, con
       staging_(staging),
       inspection_(inspection),
       columns_(checker.columns()),
-      now_("TIMESTAMP '" + FormatSqlTimestamp(now) + "'"),
+      now_(SqlLiteral(now)),
       run_id_(run_id),
       name_(QuoteText(source.name)),
       table_("lake.main." + QuoteIdentifier(source.name)) {

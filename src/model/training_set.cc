@@ -34,11 +34,10 @@ std::string SpineQuery(const FeaturePlan& plan, const std::string& table_sql, co
   std::string sql = "SELECT _seq";
   for (const std::string& name : names) sql += fmt::format(", {}", QuoteIdentifier(name));
   const std::string time = QuoteIdentifier(plan.timestamp);
-  const auto literal = [](Timestamp at) { return fmt::format("TIMESTAMP '{}'", FormatSqlTimestamp(at)); };
-  sql += fmt::format(" FROM {} WHERE _known_at <= {} AND _known_at <= {} AND {} <= {}", table_sql, time, literal(now), time,
-                     literal(wanted.until));
-  if (wanted.from) sql += fmt::format(" AND {} > {}", time, literal(*wanted.from));
-  if (wanted.labelled_only) sql += fmt::format(" AND {} <= {}", QuoteIdentifier(plan.label_known_at), literal(now));
+  sql += fmt::format(" FROM {} WHERE _known_at <= {} AND _known_at <= {} AND {} <= {}", table_sql, time, SqlLiteral(now), time,
+                     SqlLiteral(wanted.until));
+  if (wanted.from) sql += fmt::format(" AND {} > {}", time, SqlLiteral(*wanted.from));
+  if (wanted.labelled_only) sql += fmt::format(" AND {} <= {}", QuoteIdentifier(plan.label_known_at), SqlLiteral(now));
   return sql + fmt::format(" ORDER BY {}, _seq", time);
 }
 

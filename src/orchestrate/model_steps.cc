@@ -12,8 +12,6 @@
 namespace tidemill {
 namespace {
 
-std::string SqlTime(Timestamp time) { return SqlLiteral(Value(time)); }
-
 void Hash(std::string_view bytes, std::string* digest) { *digest = Sha256(*digest + Sha256(bytes)); }
 
 template <class T>
@@ -23,7 +21,7 @@ std::string_view BytesOf(const std::vector<T>& values) {
 
 /// The spine's label as SQL over its columns, 0 or 1, null unless known by `now`.
 std::string LabelSql(const ModelAsset& model, Timestamp now) {
-  return fmt::format("CASE WHEN {} <= {} THEN CAST(CAST(({}) AS BOOLEAN) AS BIGINT) END", QuoteIdentifier(model.label_known_at), SqlTime(now),
+  return fmt::format("CASE WHEN {} <= {} THEN CAST(CAST(({}) AS BOOLEAN) AS BIGINT) END", QuoteIdentifier(model.label_known_at), SqlLiteral(now),
                      model.label);
 }
 
@@ -94,7 +92,7 @@ Result<std::vector<int64_t>> ScoredSequences(Workspace& workspace, const std::st
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
   TIDEMILL_ASSIGN_OR_RETURN(const Columns rows,
                             session->Query(fmt::format("SELECT _seq FROM {} WHERE \"at\" > {} AND \"at\" <= {} ORDER BY _seq",
-                                                       ScoresTable(model), SqlTime(from), SqlTime(until))));
+                                                       ScoresTable(model), SqlLiteral(from), SqlLiteral(until))));
   return rows.columns[0].ints;
 }
 
@@ -241,8 +239,8 @@ Result<Columns> ReadScoredRows(Workspace& workspace, const std::string& model, T
   return session->Query(fmt::format(
       "SELECT s.*, p.label FROM {} s LEFT JOIN (SELECT _seq, {} AS label FROM {} WHERE {} > {} AND {} <= {}) p USING (_seq) "
       "WHERE s.\"at\" > {} AND s.\"at\" <= {} ORDER BY s.\"at\", s._seq",
-      ScoresTable(model), LabelSql(asset, now), MainTable(asset.spine), QuoteIdentifier(asset.timestamp), SqlTime(from),
-      QuoteIdentifier(asset.timestamp), SqlTime(now), SqlTime(from), SqlTime(now)));
+      ScoresTable(model), LabelSql(asset, now), MainTable(asset.spine), QuoteIdentifier(asset.timestamp), SqlLiteral(from),
+      QuoteIdentifier(asset.timestamp), SqlLiteral(now), SqlLiteral(from), SqlLiteral(now)));
 }
 
 Result<MonitorResult> MonitorLiveModel(Workspace& workspace, const std::string& model, const ModelVersion& live, Timestamp now) {

@@ -10,8 +10,6 @@
 
 namespace tidemill {
 
-inline constexpr std::string_view kChampionAlias = "champion";
-
 /// Names a lake table in SQL as it is now.
 TableSql CurrentTables();
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <set>
 
+#include "base/number_text.h"
 #include "ingest/ingest.h"
 #include "orchestrate/asset_names.h"
 #include "orchestrate/model_steps.h"
@@ -30,11 +31,7 @@ struct StepOutcome {
   std::string text;
 };
 
-std::string RowsText(int64_t rows) {
-  std::string digits = std::to_string(rows);
-  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
-  return digits + (rows == 1 ? " row" : " rows");
-}
+std::string RowsText(int64_t rows) { return GroupedNumber(rows) + (rows == 1 ? " row" : " rows"); }
 
 std::optional<AppendPosition> PositionOf(const AssetState& state) {
   const Json position = state.detail.value("position", Json());

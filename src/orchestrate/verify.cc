@@ -31,7 +31,7 @@ Result<Columns> ReadSample(Session& session, const FeaturePlan& plan, int64_t ve
   const std::string limit = sample > 0 ? fmt::format(" ORDER BY hash(s._seq), s._seq LIMIT {}", sample) : " ORDER BY s._seq";
   return session.Query(fmt::format("SELECT s.*{} FROM {} s JOIN {} p USING (_seq) WHERE s.model_version = {} AND s.\"at\" > {}{}", fields,
                                    ScoresTable(plan.model), MainTable(plan.spine), version,
-                                   SqlLiteral(Value(now - Duration{kMicrosPerDay})), limit));
+                                   SqlLiteral(now - Duration{kMicrosPerDay}), limit));
 }
 
 Columns RequestsOf(const FeaturePlan& plan, const Columns& rows) {

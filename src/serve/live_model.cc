@@ -22,7 +22,7 @@ std::string PredictionIds::Next(const std::string& model) {
 }
 
 Result<std::shared_ptr<LiveModel>> LoadChampion(Catalog& catalog, Lake& lake, const std::string& model) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(model, "champion"));
+  TIDEMILL_ASSIGN_OR_RETURN(const std::optional<int64_t> champion, catalog.Alias(model, kChampionAlias));
   if (!champion) {
     return Unavailable("no_champion", fmt::format("the model '{}' has no champion yet", model),
                        "'tidemill run' trains it; its gates must accept it");

@@ -71,7 +71,7 @@ class LocalServer : public Server {
     service.log = log_.get();
     service.clock = parts_.clock;
     service.now = options_.now;
-    service.champion = [this](const std::string& model) { return parts_.catalog->Alias(model, "champion"); };
+    service.champion = [this](const std::string& model) { return parts_.catalog->Alias(model, kChampionAlias); };
     service.load = [this](const std::string& model) { return LoadChampion(*parts_.catalog, *parts_.lake, model); };
     service.materialize = [this](const OnlineWork& work) { return MaterializeOnline(*parts_.store, *parts_.lake, work); };
     service.tell = [this](const std::string& line) { Tell(line); };

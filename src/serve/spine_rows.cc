@@ -46,8 +46,8 @@ std::string SelectRows(const FeaturePlan& plan, const std::string& table_sql, Ti
   const std::string time = QuoteIdentifier(plan.timestamp);
   columns += time + " AS _at";
   for (const Field& field : plan.request_fields) columns += ", " + QuoteIdentifier(field.name);
-  return fmt::format("SELECT {} FROM {} WHERE _known_at <= TIMESTAMP '{}' AND {} > TIMESTAMP '{}' ORDER BY {}, _seq", columns,
-                     table_sql, FormatSqlTimestamp(now), time, FormatSqlTimestamp(from), time);
+  return fmt::format("SELECT {} FROM {} WHERE _known_at <= {} AND {} > {} ORDER BY {}, _seq", columns,
+                     table_sql, SqlLiteral(now), time, SqlLiteral(from), time);
 }
 
 std::string RowText(const FeaturePlan& plan, const Columns& rows, size_t row) {

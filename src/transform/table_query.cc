@@ -79,7 +79,7 @@ Result<TableSelect> MakeTableSelect(const Project& project, const TableAsset& ta
 
 Result<std::string> TableQuery(const Project& project, const TableAsset& table, Session& session, Timestamp now) {
   TIDEMILL_ASSIGN_OR_RETURN(const TableSelect select, MakeTableSelect(project, table, session, now));
-  return select.Where(fmt::format("{} <= TIMESTAMP '{}'", select.known_at, FormatSqlTimestamp(now)));
+  return select.Where(fmt::format("{} <= {}", select.known_at, SqlLiteral(now)));
 }
 
 }  // namespace tidemill

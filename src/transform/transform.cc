@@ -9,8 +9,6 @@
 namespace tidemill {
 namespace {
 
-std::string SqlTime(Timestamp time) { return fmt::format("TIMESTAMP '{}'", FormatSqlTimestamp(time)); }
-
 /// A value of the first row; monostate for null.
 Result<Value> OneValue(Session& session, const std::string& sql, size_t column = 0) {
   TIDEMILL_ASSIGN_OR_RETURN(const Columns result, session.Query(sql));
@@ -47,9 +45,9 @@ class TableUpdateRun {
 
  private:
   std::string WriteStatement(const TableSelect& select) const {
-    std::string condition = fmt::format("{} <= {}", select.known_at, SqlTime(now_));
+    std::string condition = fmt::format("{} <= {}", select.known_at, SqlLiteral(now_));
     if (!from_) return fmt::format("CREATE OR REPLACE TABLE {} AS {} ORDER BY {}", name_, select.Where(condition), select.order);
-    condition += fmt::format(" AND ({} > {} OR _seq > {})", select.known_at, SqlTime(from_->known_until), from_->seq_until);
+    condition += fmt::format(" AND ({} > {} OR _seq > {})", select.known_at, SqlLiteral(from_->known_until), from_->seq_until);
     return fmt::format("INSERT INTO {} BY NAME {} ORDER BY {}", name_, select.Where(condition), select.order);
   }
 
@@ -66,7 +64,7 @@ class TableUpdateRun {
       TIDEMILL_ASSIGN_OR_RETURN(
           const Columns seen,
           session.Query(fmt::format("SELECT max(_seq), min(_known_at) FILTER (WHERE _known_at > {}) FROM lake.main.{}",
-                                    SqlTime(now_), QuoteIdentifier(input))));
+                                    SqlLiteral(now_), QuoteIdentifier(input))));
       if (!seen.columns[0].IsNull(0)) seq_until_ = std::max(seq_until_, seen.columns[0].ints[0]);
       if (!IsHistory(project_, input)) MayBecomeKnown(seen.columns[1].At(0));
     }
@@ -81,7 +79,7 @@ class TableUpdateRun {
     TIDEMILL_ASSIGN_OR_RETURN(
         const Columns waiting,
         session.Query(fmt::format("SELECT min({0}) FILTER (WHERE {0} > {1}), count(*) FILTER (WHERE {0} IS NULL) FROM {2}",
-                                  select.known_at, SqlTime(now_), select.rows)));
+                                  select.known_at, SqlLiteral(now_), select.rows)));
     MayBecomeKnown(waiting.columns[0].At(0));
     report_.rows_never_known = waiting.columns[1].ints[0];
     return Ok();
