@@ -1,14 +1,17 @@
 // Runs the feature kernel in process over columns in memory, for bench/kernel.py and for profilers.
 //
-//   kernel_bench fraud FILE.parquet RUNS [FOLDER]   the fraud simulator's window features; FOLDER gets one raw file a column
-//   kernel_bench aggregate FILE.parquet RUNS VALUE  one aggregate over 7 days by customer, VALUE in SQL
+//   kernel_bench fraud FILE.parquet RUNS [FOLDER]            the fraud simulator's 15 features
+//   kernel_bench aggregate FILE.parquet RUNS VALUE [FOLDER]  one aggregate over 7 days by customer, VALUE in SQL
 //
-// Prints {"seconds": [...], "rows": n}. The first run, which warms memory, does not count.
+// FOLDER gets a file for each column: its values of 64 bits, zero for null. Prints {"seconds": [...], "rows": n,
+// "type": "..."}, the type of the first column. The first run,
+// which warms memory, does not count.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 
 #include "feature/batch/column_features.h"
 #include "feature/compile.h"
@@ -73,12 +76,40 @@ std::vector<Program> FraudPrograms(Session& session, const Columns& payments) {
   return programs;
 }
 
+/// What is made of single rows.
+RowProgram PaymentProgram(Session& session, const Columns& payments) {
+  std::vector<Field> fields;
+  for (const Column& column : payments.columns) fields.push_back({column.name, column.type});
+  return Demand(CompileExpressions({{.name = "amount", .expression = "amount", .place = {}},
+                                    {.name = "weekend", .expression = "isodow(paid_at) >= 6", .place = {}},
+                                    {.name = "night", .expression = "hour(paid_at) <= 6", .place = {}}},
+                                   fields, session));
+}
+
 void WriteRaw(const Column& column, const std::string& folder) {
   std::ofstream file(folder + "/" + column.name, std::ios::binary);
   const bool numbers = column.type == Type::kDouble;
   const char* data =
       numbers ? reinterpret_cast<const char*>(column.doubles.data()) : reinterpret_cast<const char*>(column.ints.data());
-  file.write(data, static_cast<std::streamsize>(column.size() * sizeof(int64_t)));
+  if (column.type != Type::kText) file.write(data, static_cast<std::streamsize>(column.size() * sizeof(int64_t)));
+}
+
+/// What is measured: the columns that it made.
+using Work = std::function<std::vector<Columns>()>;
+
+Work FraudWork(Session& session, const Columns& payments) {
+  return [&payments, programs = FraudPrograms(session, payments), single = PaymentProgram(session, payments)] {
+    std::vector<Columns> results;
+    for (const Program& program : programs) results.push_back(Demand(Compute(program, payments)));
+    results.push_back(Demand(single.Evaluate(payments)));
+    return results;
+  };
+}
+
+Work AggregateWork(Session& session, const Columns& payments, const std::string& value) {
+  return [&payments, program = Compile(session, "customer_id", {Feature("value", value, {7})}, payments)] {
+    return std::vector{Demand(Compute(program, payments))};
+  };
 }
 
 int Run(const std::vector<std::string>& arguments) {
@@ -86,24 +117,28 @@ int Run(const std::vector<std::string>& arguments) {
   const auto session = Demand(database->Connect());
   const Columns payments =
       Demand(session->Query(fmt::format("SELECT * FROM {} ORDER BY transaction_id", QuoteText(arguments[1]))));
+  const bool fraud = arguments[0] == "fraud";
+  const Work work = fraud ? FraudWork(*session, payments) : AggregateWork(*session, payments, arguments[3]);
   const int runs = std::stoi(arguments[2]);
-  const std::vector<Program> programs =
-      arguments[0] == "fraud" ? FraudPrograms(*session, payments)
-                              : std::vector{Compile(*session, "customer_id", {Feature("value", arguments[3], {7})}, payments)};
   Json seconds = Json::array();
   std::vector<Columns> results;
   for (int run = 0; run <= runs; ++run) {
     results.clear();
     const auto start = std::chrono::steady_clock::now();
-    for (const Program& program : programs) results.push_back(Demand(Compute(program, payments)));
+    results = work();
     if (run > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  if (arguments[0] == "fraud" && arguments.size() > 3) {
+  if (const size_t folder = fraud ? 3 : 4; arguments.size() > folder) {
     for (const Columns& result : results) {
-      for (const Column& column : result.columns) WriteRaw(column, arguments[3]);
+      for (Column column : result.columns) {
+        if (!fraud) column.name = "value";
+        WriteRaw(column, arguments[folder]);
+      }
     }
   }
-  fmt::print("{}\n", Json{{"seconds", seconds}, {"rows", payments.rows()}}.dump());
+  fmt::print(
+      "{}\n",
+      Json{{"seconds", seconds}, {"rows", payments.rows()}, {"type", TypeName(results.front().columns.front().type)}}.dump());
   return 0;
 }
 
@@ -112,9 +147,11 @@ int Run(const std::vector<std::string>& arguments) {
 
 int main(int count, char** values) {
   const std::vector<std::string> arguments(values + 1, values + count);
-  const bool right = arguments.size() >= 3 && (arguments[0] == "fraud" || (arguments[0] == "aggregate" && arguments.size() == 4));
+  const bool right = arguments.size() >= 3 && (arguments[0] == "fraud" || (arguments[0] == "aggregate" && arguments.size() >= 4));
   if (!right) {
-    fmt::print(stderr, "usage: kernel_bench fraud FILE.parquet RUNS [FOLDER] | kernel_bench aggregate FILE.parquet RUNS VALUE\n");
+    fmt::print(
+        stderr,
+        "usage: kernel_bench fraud FILE.parquet RUNS [FOLDER] | kernel_bench aggregate FILE.parquet RUNS VALUE [FOLDER]\n");
     return 2;
   }
   return tidemill::Run(arguments);

@@ -19,8 +19,9 @@ DATA = os.environ.get("TIDEMILL_TEST_DATA", os.path.join(os.environ.get("TIDEMIL
 WORK = os.path.join(ROOT, "build", "bench")
 
 
-def row(name, ours, unit, theirs=(), peer=None, equal=None):
+def row(name, ours, unit, theirs=(), peer=None, equal=None, ratio_least=None, ours_most=None, ours_least=None):
     """One quantity. `ours` and `theirs` hold each run; `equal` tells whether both sides gave the same answers (None: not compared).
+    The last three are bounds, of the ratio and of our median; whether all of them hold is said beside the figures.
 
     The ratio is the peer's median over ours where less is better (units of time and memory), and ours over the peer's where more is better
     (units that end in "/s"): above 1 we are ahead, whichever the unit.
@@ -31,7 +32,30 @@ def row(name, ours, unit, theirs=(), peer=None, equal=None):
         mine, other = statistics.median(ours), statistics.median(theirs)
         over, under = (mine, other) if unit.endswith("/s") else (other, mine)
         ratio = over / under if under else None
-    return {"name": name, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ratio, "equal": equal}
+    figure = statistics.median(ours) if ours else None
+    bounds = [(f"ratio >= {ratio_least}", ratio_least is not None, ratio is not None and ratio >= (ratio_least or 0)),
+              (f"ours <= {ours_most}", ours_most is not None, figure is not None and figure <= (ours_most or 0)),
+              (f"ours >= {ours_least}", ours_least is not None, figure is not None and figure >= (ours_least or 0))]
+    asked = [(text, met) for text, wanted, met in bounds if wanted]
+    return {"name": name, "peer": peer, "ours": ours, "theirs": theirs, "unit": unit, "ratio": ratio, "equal": equal,
+            "bound": ", ".join(text for text, _ in asked) or None, "met": all(met for _, met in asked) if asked else None}
+
+
+def failure(name, error):
+    """A row that could not be measured: shown, and an error of the whole run."""
+    return {**row(name, [], ""), "error": str(error)}
+
+
+def measured(name, work):
+    """The rows that `work` returns (a row or a list), or the failure: one row that breaks does not take the others with it."""
+    start = time.perf_counter()
+    try:
+        rows = work()
+    except Exception as error:
+        traceback.print_exc()
+        rows = failure(name, error)
+    print(f"  {name}: {time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+    return rows if isinstance(rows, list) else [rows]
 
 
 def timed(work, runs=5):
@@ -59,12 +83,13 @@ def number(value):
 
 
 def print_table(rows):
-    cells = [["benchmark", "ours", "unit", "peer", "theirs", "ratio", "equal"]]
+    cells = [["benchmark", "ours", "unit", "peer", "theirs", "ratio", "equal", "bound"]]
     for each in rows:
         cells.append([
             each["name"], number(statistics.median(each["ours"])) if each["ours"] else "", each["unit"], each["peer"] or "",
             number(statistics.median(each["theirs"])) if each["theirs"] else "", number(each["ratio"]),
             {None: "", True: "yes", False: "NO"}[each["equal"]],
+            f"FAILED: {each['error']}".splitlines()[0] if "error" in each else {None: "", True: f"{each['bound']}: met", False: f"{each['bound']}: MISSED"}[each["met"]],
         ])
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     for line in cells:
@@ -94,6 +119,10 @@ def main():
         file.write("\n")
     print(f"on {platform.machine()}, {os.cpu_count()} cores; written to {os.path.relpath(os.path.join(WORK, 'results.json'), ROOT)}", file=sys.stderr)
     wrong = [each["name"] for each in rows if each["equal"] is False]
+    missed = [each["name"] for each in rows if each["met"] is False]
+    failed += [each["name"] for each in rows if "error" in each]
+    if missed:
+        print("bounds missed: " + ", ".join(missed), file=sys.stderr)
     if failed or wrong:
         sys.exit("; ".join(filter(None, ["failed: " + ", ".join(failed) if failed else "", "answers differ: " + ", ".join(wrong) if wrong else ""])))
 
