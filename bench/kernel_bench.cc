@@ -3,9 +3,8 @@
 //   kernel_bench fraud FILE.parquet RUNS [FOLDER]            the fraud simulator's 15 features
 //   kernel_bench aggregate FILE.parquet RUNS VALUE [FOLDER]  one aggregate over 7 days by customer, VALUE in SQL
 //
-// FOLDER gets a file for each column: its values of 64 bits, zero for null. Prints {"seconds": [...], "rows": n,
-// "type": "..."}, the type of the first column. The first run,
-// which warms memory, does not count.
+// FOLDER gets a file for each column: its values of 64 bits, zero for null. Prints {"seconds": [...], "rows": n, "type": "..."},
+// the type of the first column. The first run, which warms memory, does not count.
 #include <fmt/format.h>
 
 #include <chrono>
