@@ -66,7 +66,7 @@ function(tidemill_folder name)
     tidemill_find_libraries_beside(${name}_test)
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
-      "TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+      "TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;PYTHONPATH=${TIDEMILL_DEPS}/python;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
   endif()
 endfunction()
 
