@@ -47,9 +47,6 @@ bool IsOtherAggregate(const std::string& name) {
                                                   "bit_and",
                                                   "bit_or",
                                                   "bit_xor",
-                                                  "corr",
-                                                  "covar_pop",
-                                                  "covar_samp",
                                                   "entropy",
                                                   "favg",
                                                   "fsum",
@@ -63,9 +60,7 @@ bool IsOtherAggregate(const std::string& name) {
                                                   "product",
                                                   "quantile",
                                                   "quantile_disc",
-                                                  "regr_slope",
                                                   "reservoir_quantile",
-                                                  "skewness",
                                                   "string_agg",
                                                   "sumkahan",
                                                   "kahan_sum"};
@@ -240,26 +235,10 @@ class AggregateScope : public ExpressionScope {
   /// sums.
   static Status SetArguments(const Json& tree, const std::string& written, const ExpressionCompiler& compiler,
                              tidemill::Aggregate& aggregate, std::vector<TypedExpression> arguments) {
+    const AggregateParameter* wanted = ParameterOf(aggregate.function);
     Expression parameter;
-    const bool lag = aggregate.function == "lag";
-    const bool has_parameter = lag || aggregate.function == "quantile_cont";
-    if (lag && arguments.size() == 1) arguments.push_back({OneRow(), false, true});
-    if (has_parameter && arguments.size() == 2) {
-      const Type type = lag ? Type::kInt64 : Type::kDouble;
-      if (arguments[1].expression.kind != Expression::Kind::kConstant || !CoercesTo(arguments[1], type)) {
-        return compiler.ErrorAt(tree, "argument_types",
-                                fmt::format("the second argument of '{}' has to be a constant number", written));
-      }
-      parameter = Coerced(std::move(arguments[1]), type);
-      const Datum value = ToDatum(parameter.constant, type);
-      const bool in_range =
-          !value.null && (lag ? value.integer >= 0 && value.integer <= 1'000'000 : value.number >= 0 && value.number <= 1);
-      if (!in_range) {
-        return compiler.ErrorAt(tree, "argument_types",
-                                fmt::format("the second argument of '{}' has to be {}", written,
-                                            lag ? "a number of rows, from 0 to 1000000" : "a fraction from 0 to 1"));
-      }
-      arguments.pop_back();
+    if (wanted != nullptr) {
+      TIDEMILL_ASSIGN_OR_RETURN(parameter, TakeParameter(tree, written, compiler, aggregate.function, arguments));
     }
     std::vector<Type> types;
     for (const TypedExpression& argument : arguments) {
@@ -270,31 +249,58 @@ class AggregateScope : public ExpressionScope {
       types.push_back(argument.expression.type);
     }
     auto signature = ResolveAggregate(aggregate.function, types);
-    if (!signature.ok() && types.size() == 1 && (types[0] == Type::kInt64 || types[0] == Type::kBool)) {
-      const Type wider = types[0] == Type::kBool && aggregate.function == "sum" ? Type::kInt64 : Type::kDouble;
-      const bool allowed = types[0] == Type::kInt64 || wider == Type::kInt64;
-      if (allowed && ResolveAggregate(aggregate.function, std::vector<Type>{wider}).ok()) {
-        Expression cast;
-        cast.kind = Expression::Kind::kCall;
-        cast.function = "cast";
-        cast.type = wider;
-        cast.arguments = {std::move(arguments[0].expression)};
-        arguments[0].expression = std::move(cast);
-        signature = ResolveAggregate(aggregate.function, std::vector<Type>{wider});
-      }
-    }
+    if (!signature.ok()) signature = Widen(aggregate.function, arguments, std::move(signature));
     if (!signature.ok()) return compiler.ErrorAt(tree, signature.error().code, signature.error().message, signature.error().hint);
     aggregate.type = signature->result;
     for (TypedExpression& argument : arguments) aggregate.arguments.push_back(std::move(argument.expression));
-    if (has_parameter) aggregate.arguments.push_back(std::move(parameter));
+    if (wanted != nullptr) aggregate.arguments.push_back(std::move(parameter));
     return Ok();
   }
 
-  static Expression OneRow() {
-    Expression one;
-    one.type = Type::kInt64;
-    one.constant = int64_t{1};
-    return one;
+  /// Takes the constant that follows the arguments over the row off `arguments`.
+  static Result<Expression> TakeParameter(const Json& tree, const std::string& written, const ExpressionCompiler& compiler,
+                                          const std::string& function, std::vector<TypedExpression>& arguments) {
+    const AggregateParameter& wanted = *ParameterOf(function);
+    const size_t before = RowArgumentsOf(function);
+    const Error error = compiler.ErrorAt(
+        tree, "argument_types", fmt::format("the last argument of '{}' has to be {}, and constant", written, wanted.what));
+    if (arguments.size() == before && wanted.when_left_out) {
+      Expression value;
+      value.type = wanted.type;
+      value.constant = *wanted.when_left_out;
+      return value;
+    }
+    if (arguments.size() != before + 1) return error;
+    TypedExpression last = std::move(arguments.back());
+    arguments.pop_back();
+    if (last.is_interval != wanted.is_duration) return error;
+    last.is_interval = false;
+    if (last.expression.kind != Expression::Kind::kConstant || !CoercesTo(last, wanted.type)) return error;
+    Expression value = Coerced(std::move(last), wanted.type);
+    return wanted.Check(value.constant, value.type).ok() ? Result<Expression>(std::move(value)) : error;
+  }
+
+  /// Integers become numbers where those are wanted, conditions 0 and 1 in sums. `refused` when that does not help.
+  static Result<AggregateSignature> Widen(const std::string& function, std::vector<TypedExpression>& arguments,
+                                          Result<AggregateSignature> refused) {
+    std::vector<Type> types;
+    for (const TypedExpression& argument : arguments) {
+      const Type type = argument.expression.type;
+      const bool counted = type == Type::kBool && function == "sum";
+      types.push_back(counted ? Type::kInt64 : type == Type::kInt64 ? Type::kDouble : type);
+    }
+    auto signature = ResolveAggregate(function, types);
+    if (!signature.ok()) return refused;
+    for (size_t i = 0; i < arguments.size(); ++i) {
+      if (arguments[i].expression.type == types[i]) continue;
+      Expression cast;
+      cast.kind = Expression::Kind::kCall;
+      cast.function = "cast";
+      cast.type = types[i];
+      cast.arguments = {std::move(arguments[i].expression)};
+      arguments[i].expression = std::move(cast);
+    }
+    return signature;
   }
 
   TypedExpression Add(tidemill::Aggregate aggregate) {

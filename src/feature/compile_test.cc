@@ -107,7 +107,13 @@ TEST_F(CompileTest, MistakesInViewsHavePlacesAndHints) {
                                    {"last(t) - first(t)", "unsupported_expression", 0, "epoch"},
                                    {"quantile_cont(d, 2)", "argument_types", 3, ""},
                                    {"lag(d, -1)", "argument_types", 3, ""},
-                                   {"lag(d, i)", "argument_types", 3, ""}};
+                                   {"lag(d, i)", "argument_types", 3, ""},
+                                   {"corr(d)", "argument_types", 3, ""},
+                                   {"corr(d, s)", "argument_types", 3, ""},
+                                   {"ewm_mean(d)", "argument_types", 3, ""},
+                                   {"ewm_mean(d, 7)", "argument_types", 3, ""},
+                                   {"ewm_mean(d, INTERVAL 0 DAYS)", "argument_types", 3, ""},
+                                   {"ewm_mean(d, t - u)", "argument_types", 3, ""}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.value);
     const auto program = Compile({Feature("f", c.value)});
@@ -119,6 +125,19 @@ TEST_F(CompileTest, MistakesInViewsHavePlacesAndHints) {
     }
     EXPECT_NE(program.error().hint.find(c.hint), std::string::npos) << program.error().Format();
   }
+}
+
+TEST_F(CompileTest, IntegersAndLengthsOfTimeBecomeWhatAggregatesTake) {
+  const auto program = Compile({Feature("a", "corr(i, d)"), Feature("b", "ewm_mean(i, INTERVAL 12 HOURS)"),
+                                Feature("c", "slope(epoch(t - u))"), Feature("d", "skewness(j) FILTER (WHERE b)")});
+  ASSERT_TRUE(program.ok()) << program.error().Format();
+  for (const Aggregate& aggregate : program->aggregates) {
+    EXPECT_EQ(aggregate.type, Type::kDouble);
+    EXPECT_EQ(aggregate.arguments[0].type, Type::kDouble);
+  }
+  EXPECT_EQ(program->aggregates[1].arguments[1].constant, Value(12 * 3600 * kMicrosPerSecond));
+  const auto read = Program::FromJson(program->ToJson());
+  ASSERT_TRUE(read.ok()) << read.error().Format();
 }
 
 TEST_F(CompileTest, AllMistakesOfAViewAreReported) {

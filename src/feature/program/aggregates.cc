@@ -1,29 +1,32 @@
 #include "feature/program/aggregates.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <unordered_map>
 
-#include "base/text_distance.h"
-#include "feature/program/exact_sum.h"
+#include "feature/program/aggregate_states.h"
 
 namespace tidemill {
 namespace {
 
-/// count_rows, count, count_if (by its filter).
-class Count : public Aggregator {
+using namespace aggregate_states;  // NOLINT: its names are those of this file
+
+/// An Aggregator of a state that rows can be taken out of.
+template <class State>
+class Sliding : public Aggregator {
  public:
-  void Add(uint32_t) override { ++count_; }
-  void Remove(uint32_t) override { --count_; }
-  void Clear() override { count_ = 0; }
-  Datum Result() override { return Datum::Integer(count_); }
+  Sliding(const AggregatePlan& plan, const RowStore& rows) : plan_(plan), rows_(rows), state_(plan) {}
+  void Add(uint32_t row) override { state_.Add(TakenRow{plan_, rows_, row}); }
+  void Remove(uint32_t row) override { state_.Subtract(TakenRow{plan_, rows_, row}); }
+  void Clear() override { state_.Clear(); }
+  Datum Result() override { return state_.Result(); }
 
  private:
-  int64_t count_ = 0;
+  const AggregatePlan plan_;
+  const RowStore& rows_;
+  State state_;
 };
 
 /// What all aggregates over one slot share.
@@ -38,88 +41,6 @@ class OverSlot : public Aggregator {
 
   const RowStore& rows_;
   const size_t slot_;
-};
-
-class SumIntegers : public OverSlot {
- public:
-  using OverSlot::OverSlot;
-  void Add(uint32_t row) override { sum_ += Integer(row), ++count_; }
-  void Remove(uint32_t row) override { sum_ -= Integer(row), --count_; }
-  void Clear() override { sum_ = 0, count_ = 0; }
-  Datum Result() override {
-    constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-    return count_ == 0 || sum_ < kMin || sum_ > kMax ? Datum::Null() : Datum::Integer(static_cast<int64_t>(sum_));
-  }
-
- protected:
-  __int128 sum_ = 0;
-  int64_t count_ = 0;
-};
-
-class MeanOfIntegers : public SumIntegers {
- public:
-  using SumIntegers::SumIntegers;
-  Datum Result() override {
-    return count_ == 0 ? Datum::Null() : Datum::Number(static_cast<double>(sum_) / static_cast<double>(count_));
-  }
-};
-
-class SumNumbers : public OverSlot {
- public:
-  using OverSlot::OverSlot;
-  void Add(uint32_t row) override { sum_.Add(Number(row)), ++count_; }
-  void Remove(uint32_t row) override { sum_.Subtract(Number(row)), --count_; }
-  void Clear() override { sum_.Clear(), count_ = 0; }
-  Datum Result() override { return count_ == 0 ? Datum::Null() : Datum::Number(sum_.Round()); }
-
- protected:
-  ExactSum sum_;
-  int64_t count_ = 0;
-};
-
-class MeanOfNumbers : public SumNumbers {
- public:
-  using SumNumbers::SumNumbers;
-  Datum Result() override { return count_ == 0 ? Datum::Null() : Datum::Number(sum_.Round() / static_cast<double>(count_)); }
-};
-
-class Variance : public OverSlot {
- public:
-  Variance(const AggregatePlan& plan, const RowStore& rows, int ddof, bool root)
-      : OverSlot(plan, rows), ddof_(ddof), root_(root) {}
-  void Add(uint32_t row) override { moments_.Add(Number(row)); }
-  void Remove(uint32_t row) override { moments_.Subtract(Number(row)); }
-  void Clear() override { moments_.Clear(); }
-  Datum Result() override {
-    if (moments_.count() <= ddof_ || !moments_.finite()) return Datum::Null();
-    const double variance = moments_.Variance(ddof_);
-    if (!std::isfinite(variance)) return Datum::Null();
-    return Datum::Number(root_ ? std::sqrt(variance) : variance);
-  }
-
- private:
-  const int ddof_;
-  const bool root_;
-  ExactMoments moments_;
-};
-
-/// bool_and, bool_or.
-class AllOrAny : public OverSlot {
- public:
-  AllOrAny(const AggregatePlan& plan, const RowStore& rows, bool all) : OverSlot(plan, rows), all_(all) {}
-  void Add(uint32_t row) override { ++(Integer(row) != 0 ? true_ : false_); }
-  void Remove(uint32_t row) override { --(Integer(row) != 0 ? true_ : false_); }
-  void Clear() override { true_ = false_ = 0; }
-  Datum Result() override {
-    if (true_ + false_ == 0) return Datum::Null();
-    return Datum::Bool(all_ ? false_ == 0 : true_ != 0);
-  }
-
- private:
-  const bool all_;
-  int64_t true_ = 0;
-  int64_t false_ = 0;
 };
 
 /// A list of row positions in increasing order: pushed at (or near) the end, popped at the front.
@@ -284,109 +205,21 @@ class Quantile : public OverSlot {
   std::vector<double> values_;
 };
 
-enum class Shape { kNone, kAny, kNumber, kNumberOrInteger, kBool };
-
-struct Kind {
-  std::string_view name;
-  std::vector<Shape> arguments;
-  bool has_parameter;
-  bool skips_nulls;
-  std::optional<Type> result;  ///< nullopt: that of the first argument
-};
-
-const std::vector<Kind>& Kinds() {
-  static const std::vector<Kind> kKinds = {
-      {"count_rows", {}, false, false, Type::kInt64},
-      {"count", {Shape::kAny}, false, true, Type::kInt64},
-      {"count_distinct", {Shape::kAny}, false, true, Type::kInt64},
-      {"sum", {Shape::kNumberOrInteger}, false, true, std::nullopt},
-      {"avg", {Shape::kNumberOrInteger}, false, true, Type::kDouble},
-      {"min", {Shape::kAny}, false, true, std::nullopt},
-      {"max", {Shape::kAny}, false, true, std::nullopt},
-      {"first", {Shape::kAny}, false, false, std::nullopt},
-      {"last", {Shape::kAny}, false, false, std::nullopt},
-      {"lag", {Shape::kAny}, true, false, std::nullopt},
-      {"arg_min", {Shape::kAny, Shape::kAny}, false, true, std::nullopt},
-      {"arg_max", {Shape::kAny, Shape::kAny}, false, true, std::nullopt},
-      {"var_samp", {Shape::kNumber}, false, true, Type::kDouble},
-      {"var_pop", {Shape::kNumber}, false, true, Type::kDouble},
-      {"stddev_samp", {Shape::kNumber}, false, true, Type::kDouble},
-      {"stddev_pop", {Shape::kNumber}, false, true, Type::kDouble},
-      {"bool_and", {Shape::kBool}, false, true, Type::kBool},
-      {"bool_or", {Shape::kBool}, false, true, Type::kBool},
-      {"median", {Shape::kNumber}, false, true, Type::kDouble},
-      {"quantile_cont", {Shape::kNumber}, true, true, Type::kDouble},
-  };
-  return kKinds;
-}
-
-bool Fits(Shape shape, Type type) {
-  switch (shape) {
-    case Shape::kNone:
-      return false;
-    case Shape::kAny:
-      return true;
-    case Shape::kNumber:
-      return type == Type::kDouble;
-    case Shape::kNumberOrInteger:
-      return type == Type::kDouble || type == Type::kInt64;
-    case Shape::kBool:
-      return type == Type::kBool;
-  }
-  return false;
-}
-
 }  // namespace
-
-std::vector<std::string> AggregateNames() {
-  std::vector<std::string> names;
-  for (const Kind& kind : Kinds()) names.emplace_back(kind.name);
-  return names;
-}
-
-Result<AggregateSignature> ResolveAggregate(std::string_view function, std::span<const Type> arguments) {
-  const auto kind = std::find_if(Kinds().begin(), Kinds().end(), [&](const Kind& k) { return k.name == function; });
-  if (kind == Kinds().end()) {
-    return UserError("unknown_aggregate", "the kernel has no aggregate '" + std::string(function) + "'",
-                     SuggestionHint(function, AggregateNames()));
-  }
-  const bool fits = std::equal(kind->arguments.begin(), kind->arguments.end(), arguments.begin(), arguments.end(), Fits);
-  if (!fits) {
-    std::string types;
-    for (const Type type : arguments) types += (types.empty() ? "" : ", ") + std::string(TypeName(type));
-    return UserError("argument_types", fmt::format("'{}' does not take ({})", function, types));
-  }
-  AggregateSignature signature;
-  signature.function = kind->name;
-  signature.arguments.assign(arguments.begin(), arguments.end());
-  signature.has_parameter = kind->has_parameter;
-  signature.skips_nulls = kind->skips_nulls;
-  signature.result = kind->result ? *kind->result : arguments[0];
-  return signature;
-}
 
 std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowStore& rows) {
   const std::string_view name = plan.function;
-  const bool integers = plan.argument == Type::kInt64;
-  if (name == "count_rows" || name == "count") return std::make_unique<Count>();
+  const auto sliding = [&]<class State>(std::type_identity<State>) -> std::unique_ptr<Aggregator> {
+    return std::make_unique<Sliding<State>>(plan, rows);
+  };
+  if (auto aggregator = WithState(plan, sliding)) return std::move(*aggregator);
   if (name == "count_distinct") return std::make_unique<CountDistinct>(plan, rows);
-  if (name == "sum")
-    return integers ? std::unique_ptr<Aggregator>(new SumIntegers(plan, rows)) : std::make_unique<SumNumbers>(plan, rows);
-  if (name == "avg")
-    return integers ? std::unique_ptr<Aggregator>(new MeanOfIntegers(plan, rows)) : std::make_unique<MeanOfNumbers>(plan, rows);
   if (name == "min" || name == "arg_min") return std::make_unique<Extreme>(plan, rows, false);
   if (name == "max" || name == "arg_max") return std::make_unique<Extreme>(plan, rows, true);
   if (name == "first") return std::make_unique<Ordered>(plan, rows, false);
   if (name == "lag") return std::make_unique<Ordered>(plan, rows, true);
   if (name == "last") return std::make_unique<Last>(plan, rows);
-  if (name == "var_samp") return std::make_unique<Variance>(plan, rows, 1, false);
-  if (name == "var_pop") return std::make_unique<Variance>(plan, rows, 0, false);
-  if (name == "stddev_samp") return std::make_unique<Variance>(plan, rows, 1, true);
-  if (name == "stddev_pop") return std::make_unique<Variance>(plan, rows, 0, true);
-  if (name == "bool_and") return std::make_unique<AllOrAny>(plan, rows, true);
-  if (name == "bool_or") return std::make_unique<AllOrAny>(plan, rows, false);
-  if (name == "median") return std::make_unique<Quantile>(plan, rows, 0.5);
-  return std::make_unique<Quantile>(plan, rows, plan.parameter);
+  return std::make_unique<Quantile>(plan, rows, name == "median" ? 0.5 : plan.parameter);
 }
 
 }  // namespace tidemill

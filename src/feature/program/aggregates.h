@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,12 +19,12 @@ namespace tidemill {
 struct AggregatePlan {
   std::string function;
   int slot = -1;         ///< the argument; -1: none (count_rows)
-  int second_slot = -1;  ///< arg_min, arg_max: what is compared
+  int second_slot = -1;  ///< arg_min, arg_max: what is compared; corr and the like: y
   int filter_slot = -1;  ///< only rows where this is true; -1: all
   bool skips_nulls = true;
   Type argument = Type::kDouble;
   Type second = Type::kDouble;
-  double parameter = 0;  ///< lag: rows back; quantile_cont: the fraction
+  double parameter = 0;  ///< lag: rows back; quantile_cont: the fraction; ewm_mean: the half-life in microseconds
 
   bool Takes(const RowStore& rows, size_t row) const {
     if (filter_slot >= 0 && !rows.IsTrue(static_cast<size_t>(filter_slot), row)) return false;
@@ -33,11 +34,27 @@ struct AggregatePlan {
   }
 };
 
+/// The constant that follows an aggregate's arguments: how far back, which fraction.
+struct AggregateParameter {
+  Type type;
+  double least;
+  double most;
+  std::string_view what;                 ///< "a fraction from 0 to 1"
+  std::optional<int64_t> when_left_out;  ///< nullopt: it has to be given
+  bool is_duration = false;              ///< written as a length of time, in microseconds
+
+  /// Its value, if that is of the type and in range. Code "argument_types".
+  Result<double> Check(const Value& value, Type value_type) const;
+};
+/// nullptr: the aggregate has none (or there is no such aggregate).
+const AggregateParameter* ParameterOf(std::string_view function);
+/// How many arguments over the row it has.
+size_t RowArgumentsOf(std::string_view function);
+
 /// What an aggregate is called with and gives: checked and typed.
 struct AggregateSignature {
   std::string_view function;
-  std::vector<Type> arguments;  ///< arguments over the row; a constant parameter follows where `parameter` says so
-  bool has_parameter = false;
+  std::vector<Type> arguments;  ///< over the row; ParameterOf() tells what follows
   bool skips_nulls = true;
   Type result = Type::kDouble;
 };

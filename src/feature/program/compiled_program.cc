@@ -8,24 +8,6 @@
 namespace tidemill {
 namespace {
 
-/// The constant that follows the row's arguments: how far back, or which fraction.
-Result<double> Parameter(const Aggregate& aggregate) {
-  const Expression& last = aggregate.arguments.back();
-  const Datum value = last.kind == Expression::Kind::kConstant ? ToDatum(last.constant, last.type) : Datum::Null();
-  if (aggregate.function == "lag") {
-    if (value.null || last.type != Type::kInt64 || value.integer < 0 || value.integer > 1'000'000) {
-      return BadProgram("lag needs a constant number of rows, from 0 to 1000000");
-    }
-    return static_cast<double>(value.integer);
-  }
-  if (value.null || last.type != Type::kDouble || !(value.number >= 0 && value.number <= 1)) {
-    return BadProgram("'" + aggregate.function + "' needs a constant fraction from 0 to 1");
-  }
-  return value.number;
-}
-
-bool HasParameter(const Aggregate& aggregate) { return aggregate.function == "lag" || aggregate.function == "quantile_cont"; }
-
 WindowPlan WindowOf(const Program& program, const Aggregate& aggregate) {
   WindowPlan window;
   window.delay = aggregate.delay.micros;
@@ -59,9 +41,13 @@ Status CompiledProgram::AddAggregate(const Program& program, const Aggregate& ag
   std::vector<Expression> arguments = aggregate.arguments;
   AggregatePlan plan;
   plan.function = aggregate.function;
-  if (HasParameter(aggregate)) {
+  if (const AggregateParameter* parameter = ParameterOf(aggregate.function)) {
     if (arguments.empty()) return BadProgram("'" + aggregate.function + "' lacks its arguments");
-    TIDEMILL_ASSIGN_OR_RETURN(plan.parameter, Parameter(aggregate));
+    const Expression& last = arguments.back();
+    const auto value = last.kind == Expression::Kind::kConstant ? parameter->Check(last.constant, last.type) : BadProgram("");
+    if (!value.ok())
+      return BadProgram("the last argument of '" + aggregate.function + "' is not " + std::string(parameter->what));
+    plan.parameter = *value;
     arguments.pop_back();
   }
   std::vector<Type> types;

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "feature/program/exact_moments.h"
 #include "feature/program/testing.h"
 
 namespace tidemill {
@@ -77,6 +78,8 @@ class Oracle {
       return rows.size() <= back ? Value() : At(rows[rows.size() - 1 - back], aggregate);
     }
     std::erase_if(rows, [&](const FeatureEvent* row) { return IsNull(At(row, aggregate)); });
+    if (f == "corr" || f == "covar_samp" || f == "covar_pop" || f == "regr_slope") return Paired(aggregate, rows);
+    if (f == "slope" || f == "ewm_mean") return OverTime(aggregate, rows);
     if (f == "arg_min" || f == "arg_max") return ArgExtreme(aggregate, rows);
     if (f == "count") return static_cast<int64_t>(rows.size());
     std::vector<Value> values;
@@ -113,6 +116,29 @@ class Oracle {
     return best == nullptr ? Value() : At(best, aggregate);
   }
 
+  /// The formulas have their own tests, over rationals: here they are computed over the rows once, from none.
+  static Value NullIfNotFinite(double value) { return std::isfinite(value) ? Value(value) : Value(); }
+  static Value Paired(const Aggregate& aggregate, const Rows& rows) {
+    ExactPairs pairs;
+    for (const FeatureEvent* row : rows) {
+      const Value& y = At(row, aggregate, 1);
+      if (!IsNull(y)) pairs.Add(std::get<double>(At(row, aggregate)), std::get<double>(y));
+    }
+    if (aggregate.function == "corr") return NullIfNotFinite(pairs.Correlation());
+    if (aggregate.function == "regr_slope") return NullIfNotFinite(pairs.SlopeOverY());
+    return NullIfNotFinite(pairs.Covariance(aggregate.function == "covar_samp" ? 1 : 0));
+  }
+  static Value OverTime(const Aggregate& aggregate, const Rows& rows) {
+    ExactTrend trend;
+    ExactDecayedMean mean(aggregate.function == "slope" ? 1 : std::get<int64_t>(aggregate.arguments[1].constant));
+    for (const FeatureEvent* row : rows) {
+      trend.Add(row->event_time.micros, std::get<double>(At(row, aggregate)));
+      mean.Add(row->event_time.micros, std::get<double>(At(row, aggregate)));
+    }
+    if (aggregate.function == "slope") return NullIfNotFinite(trend.SlopeADay());
+    return mean.empty() ? Value() : Value(mean.Mean());
+  }
+
   /// Test numbers are multiples of 2^-10 below 2^40, so these sums of __float128 and __int128 are exact.
   static Value Numeric(const Aggregate& aggregate, const std::vector<Value>& values) {
     const std::string& f = aggregate.function;
@@ -134,6 +160,11 @@ class Oracle {
       const double high = numbers[static_cast<size_t>(std::ceil(position))];
       const double part = position - std::floor(position);
       return part == 0 || low == high ? low : low * (1 - part) + high * part;
+    }
+    if (f == "skewness") {
+      ExactThirdMoments moments;
+      for (const double number : numbers) moments.Add(number);
+      return NullIfNotFinite(moments.Skewness());
     }
     __extension__ typedef __float128 Quad;
     Quad sum = 0;
@@ -181,7 +212,14 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
                                                                          {"bool_and", {3}},
                                                                          {"bool_or", {3}},
                                                                          {"median", {0}},
-                                                                         {"quantile_cont", {0}}};
+                                                                         {"quantile_cont", {0}},
+                                                                         {"skewness", {0}},
+                                                                         {"corr", {0, 0}},
+                                                                         {"covar_samp", {0, 0}},
+                                                                         {"covar_pop", {0, 0}},
+                                                                         {"regr_slope", {0, 0}},
+                                                                         {"slope", {0}},
+                                                                         {"ewm_mean", {0}}};
   constexpr Type kTypes[] = {Type::kDouble, Type::kInt64, Type::kText, Type::kBool};
   const auto& [function, columns] = choices[random() % choices.size()];
   Aggregate aggregate;
@@ -197,6 +235,7 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
   if (function == "arg_min") aggregate.type = Type::kText;
   if (function == "lag") aggregate.arguments.push_back(Const(int64_t(random() % 4), Type::kInt64));
   if (function == "quantile_cont") aggregate.arguments.push_back(Const(double(random() % 11) / 10, Type::kDouble));
+  if (function == "ewm_mean") aggregate.arguments.push_back(Const(int64_t(1 + random() % 3'000'000), Type::kInt64));
   if (random() % 3 == 0) aggregate.filter = Col(3, Type::kBool);
   if (random() % 4 != 0) aggregate.window = Duration{int64_t(1 + random() % 40) * kSecond};
   if (random() % 4 == 0) aggregate.delay = Duration{int64_t(random() % 10) * kSecond};

@@ -6,11 +6,41 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "feature/program/varint.h"
 
 namespace tidemill {
+
+/// A sum rounded to nearest (ties to even): fraction * 2^exponent, fraction an integer below 2^53 in magnitude, or 0.
+struct RoundedSum {
+  double fraction = 0;
+  int exponent = 0;
+};
+
+/// (-1)^negative * magnitude * 2^exponent, rounded. `rest` tells that bits below were cut off (then bit 63 is set).
+RoundedSum RoundMagnitude(uint64_t magnitude, bool rest, int exponent, bool negative);
+
+/// (-1)^negative * (sum of digits[i] * 2^(32 i)) * 2^exponent, rounded. The last digit is not 0.
+RoundedSum RoundDigits(std::span<const uint32_t> digits, int exponent, bool negative);
+
+/// The bits of a finite double that is not 0: (-1)^negative * mantissa * 2^(position - 1075), mantissa below 2^53.
+struct DoubleParts {
+  uint64_t mantissa;
+  int position;  ///< 1 to 2046
+  bool negative;
+
+  explicit DoubleParts(double value) {
+    const auto bits = std::bit_cast<uint64_t>(value);
+    position = static_cast<int>((bits >> 52) & 0x7ff);
+    mantissa = bits & ((uint64_t{1} << 52) - 1);
+    // Subnormals weigh the same as the smallest normal, without the hidden bit.
+    position == 0 ? position = 1 : mantissa |= uint64_t{1} << 52;
+    negative = bits >> 63 != 0;
+  }
+};
 
 /// An integer multiple of 2^-kBias kept as signed 64-bit chunks 32 bits apart: chunk i weighs 2^(32 i - kBias).
 ///
@@ -20,11 +50,8 @@ namespace tidemill {
 template <int kBias, int kChunks>
 class Superaccumulator {
  public:
-  /// A sum rounded to nearest (ties to even): fraction * 2^exponent, fraction an integer below 2^53 in magnitude, or 0.
-  struct Rounded {
-    double fraction = 0;
-    int exponent = 0;
-  };
+  static constexpr int kExponent = -kBias;
+
   /// Sign and magnitude: digits[i] weighs 2^(32 i - kBias); those outside of [low, high] are zero and not set.
   struct Digits {
     bool negative = false;
@@ -66,20 +93,59 @@ class Superaccumulator {
     Touch(index, index + 2);
   }
 
-  /// Adds (-1)^negative * digit * 2^(32 index - kBias).
-  void AddDigit(uint32_t digit, int index, bool negative) {
-    const int64_t sign = -static_cast<int64_t>(negative);
-    chunks_[index] += (static_cast<int64_t>(digit) ^ sign) - sign;
-    Touch(index, index);
-  }
-  void Add(const Digits& digits) {
-    for (int i = digits.low; i <= digits.high; ++i) AddDigit(digits.digits[i], i, digits.negative);
+  /// The same for any 128-bit magnitude.
+  void AddWider(unsigned __int128 magnitude, int position, bool negative) {
+    AddWide(static_cast<uint64_t>(magnitude), position, negative);
+    if (const auto high = static_cast<uint64_t>(magnitude >> 64); high != 0) AddWide(high, position + 64, negative);
   }
 
-  Rounded Round() const {
+  /// A few bytes, from which AddSaved adds the same sum again; `flag` comes back from there.
+  void Save(bool flag, std::string& bytes) const {
+    const Digits value = Normalize();
+    const int count = std::max(value.high - value.low + 1, 0);
+    AppendVarint(static_cast<uint64_t>(count) << 2 | (value.negative ? 2U : 0U) | (flag ? 1U : 0U), bytes);
+    if (count == 0) return;
+    AppendVarint(static_cast<uint64_t>(value.low), bytes);
+    for (int i = value.low; i <= value.high; ++i) {
+      for (int shift = 0; shift < 32; shift += 8) bytes += static_cast<char>(value.digits[i] >> shift);
+    }
+  }
+  /// Returns the flag. After damage reader.ok() is false, or the sum is another one.
+  bool AddSaved(VarintReader& reader) {
+    const uint64_t head = reader.Unsigned();
+    const bool flag = (head & 1) != 0;
+    const uint64_t count = head >> 2;
+    if (count == 0) return flag;
+    constexpr uint64_t kDigitsMax = kChunks - 2;  // no sum reaches the last ones
+    const uint64_t low = reader.Unsigned();
+    const bool possible = low <= kDigitsMax && count <= kDigitsMax - low;
+    const std::string_view raw = reader.Bytes(possible ? 4 * count : std::numeric_limits<uint64_t>::max());
+    for (size_t i = 0; 4 * i < raw.size(); ++i) {
+      uint32_t digit = 0;
+      for (size_t byte = 4; byte-- > 0;) digit = digit << 8 | static_cast<uint8_t>(raw[4 * i + byte]);
+      AddDigit(digit, static_cast<int>(low + i), (head & 2) != 0);
+    }
+    return flag;
+  }
+
+  /// Adds another sum.
+  void Add(Superaccumulator other) {
+    if (other.high_ < 0) return;
+    other.PropagateCarries();
+    PropagateCarries();
+    if (other.high_ < 0) return;
+    for (int i = other.low_; i <= other.high_; ++i) chunks_[i] += other.chunks_[i];
+    Touch(other.low_, other.high_);
+  }
+
+  RoundedSum Round() const {
     if (high_ < 0) return {};
     if (high_ - low_ <= 2) return RoundNarrow();
-    return RoundDigits(Normalize());
+    const Digits value = Normalize();
+    if (value.high < value.low) return {};
+    const auto size = static_cast<size_t>(value.high - value.low + 1);
+    return RoundDigits(std::span(value.digits).subspan(static_cast<size_t>(value.low), size), 32 * value.low - kBias,
+                       value.negative);
   }
 
   Digits Normalize() const {
@@ -97,6 +163,13 @@ class Superaccumulator {
   }
 
  private:
+  /// Adds (-1)^negative * digit * 2^(32 index - kBias).
+  void AddDigit(uint32_t digit, int index, bool negative) {
+    const int64_t sign = -static_cast<int64_t>(negative);
+    chunks_[index] += (static_cast<int64_t>(digit) ^ sign) - sign;
+    Touch(index, index);
+  }
+
   static constexpr int kAddsBetweenCarries = 2000;  ///< 2000 * 2^52 + 2^33 < 2^63
   static constexpr uint64_t kDigitMask = 0xffffffffU;
 
@@ -144,7 +217,7 @@ class Superaccumulator {
   }
 
   /// The common case, at most three chunks: they fit 128 bits without propagating anything.
-  Rounded RoundNarrow() const {
+  RoundedSum RoundNarrow() const {
     __int128 sum = chunks_[low_];
     for (int i = low_ + 1; i <= high_; ++i)
       sum += static_cast<__int128>(chunks_[i]) * (static_cast<__int128>(1) << (32 * (i - low_)));
@@ -157,33 +230,6 @@ class Superaccumulator {
     const int shift = 64 - std::countl_zero(top);
     const bool rest = (magnitude & ((static_cast<unsigned __int128>(1) << shift) - 1)) != 0;
     return RoundMagnitude(static_cast<uint64_t>(magnitude >> shift), rest, exponent + shift, negative);
-  }
-
-  static Rounded RoundDigits(const Digits& value) {
-    if (value.high < value.low) return {};
-    unsigned __int128 leading = 0;
-    int at = value.high;
-    for (int taken = 0; taken < 4; ++taken, --at) leading = (leading << 32) | (at >= value.low ? value.digits[at] : 0);
-    bool rest = false;
-    for (; at >= value.low && !rest; --at) rest = value.digits[at] != 0;
-    const int exponent = 32 * (value.high - 3) - kBias;
-    const int shift = 64 - std::countl_zero(static_cast<uint64_t>(leading >> 64));
-    rest = rest || (leading & ((static_cast<unsigned __int128>(1) << shift) - 1)) != 0;
-    return RoundMagnitude(static_cast<uint64_t>(leading >> shift), rest, exponent + shift, value.negative);
-  }
-
-  /// Rounds magnitude * 2^exponent to 53 bits; `rest` tells that bits below were cut off (then bit 63 is set).
-  static Rounded RoundMagnitude(uint64_t magnitude, bool rest, int exponent, bool negative) {
-    const int excess = 11 - std::countl_zero(magnitude);
-    if (excess > 0) {
-      const uint64_t half = uint64_t{1} << (excess - 1);
-      const uint64_t cut = magnitude & (2 * half - 1);
-      magnitude >>= excess;
-      exponent += excess;
-      if (cut > half || (cut == half && (rest || (magnitude & 1) != 0))) ++magnitude;
-    }
-    const auto fraction = static_cast<double>(magnitude);
-    return {negative ? -fraction : fraction, exponent};
   }
 
   std::array<int64_t, kChunks> chunks_;
@@ -199,16 +245,17 @@ class ExactSum {
  public:
   void Add(double value) { Change(value, false); }
   void Subtract(double value) { Change(value, true); }
-  void Add(const ExactSum& other);
-  /// A few bytes, from which AddSaved adds the same sum again. False for damaged bytes.
-  void Save(std::string& bytes) const;
-  bool AddSaved(VarintReader& reader);
   void Clear() {
     sum_.Clear();
     positive_infinities_ = negative_infinities_ = nans_ = 0;
   }
   /// The sum rounded to nearest, ties to even; NaN when NaN or both infinities are in it; infinite beyond the largest double.
   double Round() const;
+  /// Adds another sum.
+  void Add(const ExactSum& other);
+  /// A few bytes, from which AddSaved adds the same sum again. False for damaged bytes.
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   bool finite() const { return (positive_infinities_ | negative_infinities_ | nans_) == 0; }
 
   using Accumulator = Superaccumulator<1075, 70>;
@@ -216,17 +263,10 @@ class ExactSum {
 
  private:
   void Change(double value, bool subtract) {
-    const auto bits = std::bit_cast<uint64_t>(value);
-    auto exponent = static_cast<int>((bits >> 52) & 0x7ff);
-    uint64_t mantissa = bits & ((uint64_t{1} << 52) - 1);
-    if (exponent == 0x7ff) return CountSpecial(value, subtract ? -1 : 1);
-    if (exponent == 0) {
-      if (mantissa == 0) return;
-      exponent = 1;  // subnormal: the same weight as the smallest normal, without the hidden bit
-    } else {
-      mantissa |= uint64_t{1} << 52;
-    }
-    sum_.AddMantissa(mantissa, exponent, ((bits >> 63) != 0) != subtract);
+    if (!std::isfinite(value)) return CountSpecial(value, subtract ? -1 : 1);
+    if (value == 0) return;
+    const DoubleParts parts(value);
+    sum_.AddMantissa(parts.mantissa, parts.position, parts.negative != subtract);
   }
   void CountSpecial(double value, int64_t change);
 
@@ -234,26 +274,6 @@ class ExactSum {
   int64_t positive_infinities_ = 0;
   int64_t negative_infinities_ = 0;
   int64_t nans_ = 0;
-};
-
-/// Exact sums of x and x * x, for the variance. A set with infinities or NaN has no variance.
-class ExactMoments {
- public:
-  void Add(double value) { Change(value, false); }
-  void Subtract(double value) { Change(value, true); }
-  void Clear();
-  int64_t count() const { return count_; }
-  bool finite() const { return sum_.finite(); }
-  /// (n * sum(x^2) - sum(x)^2) / (n * (n - ddof)): the numerator exact and rounded once, then one division.
-  /// Needs n > ddof and finite().
-  double Variance(int ddof) const;
-
- private:
-  void Change(double value, bool subtract);
-
-  ExactSum sum_;
-  Superaccumulator<2150, 140> squares_;
-  int64_t count_ = 0;
 };
 
 }  // namespace tidemill

@@ -87,47 +87,5 @@ TEST(ExactSum, CarriesPropagateOverMillionsOfValues) {
   EXPECT_EQ(sum.Round(), 0.0);
 }
 
-TEST(ExactMoments, VarianceOfShiftedNumbers) {
-  // Three numbers far from zero: the textbook formula in doubles gives 0 or worse.
-  ExactMoments moments;
-  for (const double value : {1e9 + 1, 1e9 + 2, 1e9 + 3}) moments.Add(value);
-  EXPECT_EQ(moments.Variance(1), 1.0);
-  EXPECT_EQ(moments.Variance(0), 2.0 / 3.0);
-}
-
-TEST(ExactMoments, AgreeWithLongRationalsInAnyHistory) {
-  std::mt19937_64 random(2);
-  for (int round = 0; round < 1000; ++round) {
-    SCOPED_TRACE(round);
-    ExactMoments moments;
-    __extension__ typedef __int128 Wide;
-    Wide sum = 0;
-    Wide squares = 0;
-    const int count = 2 + static_cast<int>(random() % 50);
-    for (int i = 0; i < count; ++i) {
-      const auto value = static_cast<int64_t>(random() % 2'000'000'000) - 1'000'000'000;
-      const double passing = std::bit_cast<double>(random());
-      moments.Add(passing);
-      moments.Add(static_cast<double>(value) * 0x1p-20);
-      moments.Subtract(passing);
-      sum += value;
-      squares += Wide{value} * value;
-    }
-    const double numerator = static_cast<double>(squares * count - sum * sum);
-    EXPECT_EQ(moments.Variance(1), std::ldexp(numerator / (double(count) * (count - 1)), -40));
-  }
-}
-
-TEST(ExactMoments, ExtremesDoNotOverflow) {
-  ExactMoments moments;
-  const double largest = std::numeric_limits<double>::max();
-  moments.Add(largest);
-  moments.Add(-largest);
-  EXPECT_EQ(moments.Variance(0), std::numeric_limits<double>::infinity());
-  moments.Subtract(largest);
-  moments.Add(-largest);
-  EXPECT_EQ(moments.Variance(0), 0.0);
-}
-
 }  // namespace
 }  // namespace tidemill

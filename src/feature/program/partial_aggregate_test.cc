@@ -40,7 +40,9 @@ AggregatePlan RandomPlan(std::mt19937_64& random) {
       plan.skips_nulls = signature->skips_nulls;
       if (arguments > 0) plan.slot = static_cast<int>(slots[0]), plan.argument = types[0];
       if (arguments > 1) plan.second_slot = static_cast<int>(slots[1]), plan.second = types[1];
-      if (signature->has_parameter) plan.parameter = plan.function == "lag" ? static_cast<double>(random() % 3) : 0.25;
+      if (plan.function == "lag") plan.parameter = static_cast<double>(random() % 3);
+      if (plan.function == "quantile_cont") plan.parameter = 0.25;
+      if (plan.function == "ewm_mean") plan.parameter = 20;
       if (random() % 3 == 0) plan.filter_slot = 3;
       return plan;
     }
