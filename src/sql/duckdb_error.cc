@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -89,16 +90,37 @@ std::optional<Place> PlaceOf(const Json& json) {
   return place;
 }
 
+/// Ways in which the system and SQLite say that nothing more can be written, and what they mean.
+constexpr std::pair<std::string_view, std::string_view> kDiskFull[] = {
+    {"No space left", "no space is left on the disk"},   {"disk is full", "no space is left on the disk"},
+    {"File too large", "a limit on file sizes is reached"}, {"Disk quota", "the disk quota is used up"},
+    {"disk I/O error", "the disk is full, or it fails"}};
+
+/// The first absolute path that a message quotes; "" without one.
+std::string_view QuotedPath(std::string_view message) {
+  for (size_t at = 0; at + 1 < message.size(); ++at) {
+    const char quote = message[at];
+    if ((quote != '"' && quote != '\'') || message[at + 1] != '/') continue;
+    const size_t end = message.find(quote, at + 1);
+    return end == std::string_view::npos ? "" : message.substr(at + 1, end - at - 1);
+  }
+  return "";
+}
+
+/// DuckDB reports the query that failed and its own layers; what a user needs is the file and the reason.
+Error DiskFullError(std::string_view message, std::string_view reason) {
+  const std::string path(QuotedPath(message));
+  return Unavailable("disk_full", (path.empty() ? "can't finish writing: " : "can't write '" + path + "': ") + std::string(reason),
+                     "free some disk space and run again: nothing that was committed is damaged");
+}
+
 Error ResourceError(const std::string& type, std::string_view message) {
   if (type == "Out of Memory") {
     return Unavailable("out_of_memory", FirstSentence(message),
                        "raise 'memory_limit' in tidemill.yaml, or read fewer rows at a time");
   }
-  // The last two are SQLite's, for a catalog that can't grow.
-  if (Contains(message, "No space left") || Contains(message, "File too large") || Contains(message, "Disk quota") ||
-      Contains(message, "disk is full") || Contains(message, "disk I/O error")) {
-    return Unavailable("disk_full", CommitSentence(message),
-                       "free some disk space and run again: nothing that was committed is damaged");
+  for (const auto& [said, reason] : kDiskFull) {
+    if (Contains(message, said)) return DiskFullError(message, reason);
   }
   if (type == "INTERRUPT" || type == "Interrupt") return Unavailable("interrupted", "the statement was interrupted");
   if (type == "IO") return Unavailable("io", FirstSentence(message));
