@@ -23,11 +23,12 @@ bool IsDiskFull(int extended_code) {
 
 Error SqliteError(sqlite3* connection, const std::filesystem::path& file) {
   const int code = sqlite3_errcode(connection);
-  const std::string message = "'" + file.string() + "': " + sqlite3_errmsg(connection);
   if (IsDiskFull(sqlite3_extended_errcode(connection))) {
-    return Unavailable("disk_full", "can't write " + message,
-                       "free some space and run the same command again: nothing committed is damaged");
+    const std::string reason = code == SQLITE_FULL ? "no space is left on the disk" : "the disk is full, or it fails";
+    return Unavailable("disk_full", "can't write '" + file.string() + "': " + reason,
+                       "free some disk space and run again: nothing that was committed is damaged");
   }
+  const std::string message = "'" + file.string() + "': " + sqlite3_errmsg(connection);
   if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
     return Unavailable("locked", message, "another process is writing it; try again");
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) {
