@@ -54,9 +54,6 @@ Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const Boo
                                      std::span<const double> sample, int threads,
                                      const std::shared_future<int>* rounds_wanted = nullptr);
 
-/// The LightGBM that scripts/dependencies.lock pins; the library itself does not tell.
-inline constexpr std::string_view kLightgbmVersion = "4.7.0";
-
 /// Reads the trees of LightGBM's text model. Refuses what this project never trains (linear trees, categorical splits, several
 /// classes).
 Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text);

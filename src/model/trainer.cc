@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/engine_versions.h"
 #include "feature/program/program.h"
 #include "model/boosted_trees.h"
 #include "model/onnx_graph.h"

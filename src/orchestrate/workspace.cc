@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/engine_versions.h"
 #include "base/files.h"
 #include "feature/compile.h"
 #include "ingest/ingest.h"
@@ -13,9 +14,10 @@ namespace tidemill {
 namespace {
 
 /// What, beside definitions, decides results: part of every fingerprint.
-constexpr std::string_view kEngines = "duckdb 1.5.5, lightgbm 4.7.0, onnxruntime 1.32.0";
-
-std::string EngineVersions() { return fmt::format("{}, kernel {}", kEngines, KernelVersion()); }
+std::string EngineVersions() {
+  return fmt::format("duckdb {}, lightgbm {}, onnxruntime {}, kernel {}", kDuckDbVersion, kLightgbmVersion, kOnnxRuntimeVersion,
+                     KernelVersion());
+}
 
 Result<std::unique_ptr<Database>> OpenDatabase(const Project& project, const std::filesystem::path& temporary_folder) {
   DatabaseOptions options;
