@@ -148,6 +148,7 @@ Result<IngestReport> IngestSource(const Project& project, const SourceAsset& sou
                                   const RowProgress& progress) {
   IngestReport report;
   TIDEMILL_ASSIGN_OR_RETURN(const auto inspection, InspectInFull(project, source, lake));
+  report.content_version = inspection.status.content_version;
   if (inspection.status.fresh.empty()) {
     TIDEMILL_ASSIGN_OR_RETURN(report.snapshot, lake.CurrentSnapshot());
     return report;

@@ -34,6 +34,7 @@ struct IngestReport {
   int64_t rows = 0;  ///< stored
   int64_t quarantined = 0;
   int64_t snapshot = 0;
+  std::string content_version;  ///< of the source with what is stored now, as InspectSource tells it
   std::vector<std::string> warnings;
 };
 

@@ -141,9 +141,8 @@ class Runner {
     const auto progress = [&](int64_t rows) { Tell(ProgressEvent::Kind::kRunning, node.name, RowsText(rows)); };
     TIDEMILL_ASSIGN_OR_RETURN(const IngestReport report,
                               IngestSource(workspace_.project, source, *workspace_.lake, options_.now, run_id_, progress));
-    TIDEMILL_ASSIGN_OR_RETURN(const SourceStatus status, InspectSource(workspace_.project, source, *workspace_.lake));
     AssetState state = NewState(node, node.name);
-    state.version = status.content_version;
+    state.version = report.content_version;
     TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
     for (const std::string& warning : report.warnings) summary_.notes.push_back(node.name + ": " + warning);
     StepOutcome outcome{report.rows, RowsText(report.rows)};
