@@ -130,7 +130,7 @@ TEST_F(IngestTest, BadRowsGoToQuarantineWithReasonPlaceAndRawText) {
             "5|7|the quote opened in column 3 is never closed|EWR,4,\"2013-01-01\n"
             "6|8|origin: 'JF\\xE9' is not UTF-8 text: byte 0xE9|JF\\xE9,5,2013-01-01\n"
             "7|9|origin: missing, but required|,6,2013-01-01\n");
-  EXPECT_EQ(Rows("SELECT DISTINCT source, file, run_id, \"at\" FROM lake.tidemill.quarantine"),
+  EXPECT_EQ(Rows("SELECT DISTINCT source, file, run_id, quarantined_at FROM lake.tidemill.quarantine"),
             "flights|data/a.csv|7|2013-09-24T05:20:00Z\n");
   ASSERT_FALSE(report.warnings.empty());
   EXPECT_EQ(FindOrigin(*session, 8).value().record, 8);

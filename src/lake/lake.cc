@@ -116,6 +116,7 @@ class DuckLake : public Lake {
   fs::path CatalogPath() const { return options_.folder / kCatalogFile; }
   Status AttachEngine();
   Status MakeNew();
+  Status BringTablesUp();
   Status CheckNotAbandoned();
   Status CheckSnapshot(int64_t snapshot);
   Result<WriteLock> LockForWriting();
@@ -196,6 +197,30 @@ Status DuckLake::MakeNew() {
   return sidecar_->SetReady();
 }
 
+/// "at" is a word of DuckDB's SQL, which every query would have to quote: such columns have other names since the first version.
+Status DuckLake::BringTablesUp() {
+  TIDEMILL_ASSIGN_OR_RETURN(const bool old, sidecar_->TablesAreOld());
+  if (!old) return Ok();
+  if (options_.read_only) {
+    return UserError("lake_older", fmt::format("the lake in '{}' was written by an older Tidemill", options_.folder.string()),
+                     "'tidemill run' brings it up to this version");
+  }
+  const auto renamed = Commit("bring the tables of an older Tidemill up", Json::object(), [](Session& session) -> Status {
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns tables,
+                              session.Query("SELECT schema_name, table_name FROM duckdb_columns() WHERE database_name = 'lake' AND "
+                                            "column_name = 'at' AND schema_name IN ('scores', 'tidemill')"));
+    for (size_t row = 0; row < tables.rows(); ++row) {
+      const std::string schema(tables.columns[0].Text(row));
+      const std::string table(tables.columns[1].Text(row));
+      const bool quarantine = schema == "tidemill" && table == "quarantine";
+      TIDEMILL_RETURN_IF_ERROR(session.Execute(fmt::format("ALTER TABLE lake.{}.{} RENAME COLUMN \"at\" TO {}", QuoteIdentifier(schema),
+                                                           QuoteIdentifier(table), quarantine ? "quarantined_at" : "predicted_at")));
+    }
+    return Ok();
+  });
+  return renamed.ok() ? sidecar_->SetTablesNew() : Status(renamed.error());
+}
+
 Status DuckLake::Attach() {
   std::error_code code;
   const bool exists = fs::exists(CatalogPath(), code);
@@ -216,7 +241,9 @@ Status DuckLake::Attach() {
     return Unavailable("lake_missing", fmt::format("the lake in '{}' is not complete", options_.folder.string()),
                        "run 'tidemill run' to make it");
   }
-  return ready ? AttachEngine() : MakeNew();
+  if (!ready) return MakeNew();
+  TIDEMILL_RETURN_IF_ERROR(AttachEngine());
+  return BringTablesUp();
 }
 
 Result<std::unique_ptr<Session>> DuckLake::Connect() {

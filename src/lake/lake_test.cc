@@ -170,19 +170,32 @@ TEST_F(LakeTest, WhoAsksAgainForTheSameGetsItsNumbersUntilTheyAreSettled) {
   EXPECT_EQ(again.lake->ReserveSequence(2).value(), 40) << "nobody in particular never gets the same";
 }
 
-TEST_F(LakeTest, ALakeFromBeforeReservationsHadAPurposeIsBroughtUp) {
+TEST_F(LakeTest, ALakeOfTheFirstLayoutIsBroughtUp) {
   {
     auto open = OpenLake::At(folder);
     EXPECT_EQ(open.lake->ReserveSequence(10).value(), 1);
+    open.Commit(R"sql(CREATE TABLE scores.late(_seq BIGINT, "at" TIMESTAMP); CREATE TABLE tidemill.quarantine(file TEXT, "at" TIMESTAMP);
+                      CREATE TABLE main.mine("at" TIMESTAMP); INSERT INTO scores.late VALUES (7, TIMESTAMP '2013-05-01'))sql");
   }
   {
     auto file = std::move(SqliteFile::Open(folder / "tidemill.sqlite", {.version = 2, .create = ""}, "x")).value();
-    ASSERT_TRUE(file->Run("DROP TABLE reservations").ok());
-    ASSERT_TRUE(file->Run("PRAGMA user_version=1").ok());
+    for (const char* sql : {"DROP TABLE reservations", "ALTER TABLE state DROP COLUMN tables_layout", "PRAGMA user_version=1"}) {
+      ASSERT_TRUE(file->Run(sql).ok()) << sql;
+    }
   }
-  auto open = OpenLake::At(folder);
-  EXPECT_EQ(open.lake->ReserveSequence(5, "a").value(), 11);
-  EXPECT_EQ(open.lake->ReserveSequence(5, "a").value(), 11);
+  {
+    auto database = std::move(Database::Open({})).value();
+    const auto reading = Lake::Open(*database, {.folder = folder, .read_only = true});
+    ASSERT_FALSE(reading.ok());
+    EXPECT_EQ(reading.error().code, "lake_older");
+  }
+  for (int opened = 0; opened < 2; ++opened) {
+    auto open = OpenLake::At(folder);
+    EXPECT_EQ(open.Number("SELECT _seq FROM lake.scores.late WHERE predicted_at = TIMESTAMP '2013-05-01'"), 7);
+    EXPECT_EQ(open.Number("SELECT count(quarantined_at) FROM lake.tidemill.quarantine"), 0);
+    EXPECT_EQ(open.Number("SELECT count(\"at\") FROM lake.main.mine"), 0) << "a user's own columns keep their names";
+    EXPECT_EQ(open.lake->ReserveSequence(5, "a").value(), 11);
+  }
 }
 
 TEST_F(LakeTest, ThreadsCommitAtOnceAndReadBeside) {

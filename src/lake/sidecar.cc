@@ -8,14 +8,20 @@ namespace {
 constexpr const char* kReservationsTable =
     "CREATE TABLE reservations(purpose TEXT PRIMARY KEY, first_seq INTEGER NOT NULL, count INTEGER NOT NULL) WITHOUT ROWID";
 
+/// What is new in the second layout; a lake of the first one is marked, so that its tables are brought up as well.
+constexpr const char* kUpgrade = "ALTER TABLE state ADD COLUMN tables_layout INTEGER NOT NULL DEFAULT 1;";
+
 const SqliteSchema kLakeSchema{.version = 2,
                                .create = std::string(R"sql(
-CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL, next_seq INTEGER NOT NULL);
-INSERT INTO state VALUES (1, 0, 1);
+CREATE TABLE state(one INTEGER PRIMARY KEY CHECK (one = 1), ready INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+  tables_layout INTEGER NOT NULL);
+INSERT INTO state VALUES (1, 0, 1, 2);
 CREATE TABLE pins(snapshot INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (snapshot, owner)) WITHOUT ROWID;
 CREATE TABLE digests(path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
 )sql") + kReservationsTable,
-                               .upgrades = {kReservationsTable}};
+                               .upgrades = {std::string(kUpgrade) + kReservationsTable}};
+
+constexpr int64_t kTablesLayout = 2;
 
 Status Done(Result<std::vector<SqliteRow>> result) {
   if (!result.ok()) return std::move(result).error();
@@ -35,6 +41,13 @@ Result<bool> LakeSidecar::Ready() {
 }
 
 Status LakeSidecar::SetReady() { return Done(file_->Run("UPDATE state SET ready = 1")); }
+
+Result<bool> LakeSidecar::TablesAreOld() {
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, file_->Run("SELECT tables_layout FROM state"));
+  return !rows.empty() && IntegerOf(rows[0][0]) < kTablesLayout;
+}
+
+Status LakeSidecar::SetTablesNew() { return Done(file_->Run("UPDATE state SET tables_layout = ?", {kTablesLayout})); }
 
 Result<int64_t> LakeSidecar::ReserveSequence(int64_t count, std::string_view purpose) {
   if (count < 0) return InternalError("a negative number of rows");

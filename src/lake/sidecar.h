@@ -26,6 +26,10 @@ class LakeSidecar {
   Result<bool> Ready();
   Status SetReady();
 
+  /// Whether the tables that Tidemill writes have columns of an earlier version.
+  Result<bool> TablesAreOld();
+  Status SetTablesNew();
+
   Result<int64_t> ReserveSequence(int64_t count, std::string_view purpose);
   Status SettleSequences(const std::vector<std::string>& purposes);
 

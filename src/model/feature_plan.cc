@@ -12,7 +12,7 @@ namespace {
 
 /// Columns that training sets, scores and graphs have themselves.
 constexpr std::string_view kReservedNames[] = {"_seq",          "_known_at",     "label", "label_known_at", "score", "raw_score",
-                                               "prediction_id", "model_version", "at"};
+                                               "prediction_id", "model_version", "predicted_at"};
 
 const Field* FindField(const std::vector<Field>& fields, std::string_view name) {
   const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& field) { return field.name == name; });

@@ -226,7 +226,7 @@ class PredictionTracer {
     stored.id = id;
     stored.model = model;
     stored.version = stored_.Find("model_version")->ints.at(0);
-    stored.at = Timestamp{stored_.Find("at")->ints.at(0)};
+    stored.at = Timestamp{stored_.Find("predicted_at")->ints.at(0)};
     stored.score = stored_.Find("score")->doubles.at(0);
     if (const Column* seq = stored_.Find("_seq")) stored.seq = seq->ints.at(0);
     return stored;

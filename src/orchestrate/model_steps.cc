@@ -38,7 +38,7 @@ Result<Columns> ScoreColumns(const FeaturePlan& plan, Columns rows, const std::v
     score.AppendDouble(scores[row]);
   }
   Column at = *rows.Find(plan.timestamp);
-  at.name = "at";
+  at.name = "predicted_at";
   out.columns = {seq, std::move(ids), std::move(versions), std::move(at), std::move(score)};
   for (Column& column : rows.columns) {
     const bool internal = column.name == "_seq" || column.name == "label" || column.name == "label_known_at";
@@ -50,7 +50,7 @@ Result<Columns> ScoreColumns(const FeaturePlan& plan, Columns rows, const std::v
 /// What ReadScoredRows gives before anything was scored.
 Columns NoScoredRows(const FeaturePlan& plan) {
   Columns rows;
-  rows.columns = {Column("_seq", Type::kInt64), Column("model_version", Type::kInt64), Column("at", Type::kTimestamp),
+  rows.columns = {Column("_seq", Type::kInt64), Column("model_version", Type::kInt64), Column("predicted_at", Type::kTimestamp),
                   Column("score", Type::kDouble), Column("label", Type::kInt64)};
   for (const Field& input : plan.inputs) rows.columns.emplace_back(input.name, input.type);
   return rows;
@@ -91,7 +91,7 @@ Result<std::vector<int64_t>> ScoredSequences(Workspace& workspace, const std::st
   if (!exists) return std::vector<int64_t>();
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
   TIDEMILL_ASSIGN_OR_RETURN(const Columns rows,
-                            session->Query(fmt::format("SELECT _seq FROM {} WHERE \"at\" > {} AND \"at\" <= {} ORDER BY _seq",
+                            session->Query(fmt::format("SELECT _seq FROM {} WHERE predicted_at > {} AND predicted_at <= {} ORDER BY _seq",
                                                        ScoresTable(model), SqlLiteral(from), SqlLiteral(until))));
   return rows.columns[0].ints;
 }
@@ -238,7 +238,7 @@ Result<Columns> ReadScoredRows(Workspace& workspace, const std::string& model, T
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
   return session->Query(fmt::format(
       "SELECT s.*, p.label FROM {} s LEFT JOIN (SELECT _seq, {} AS label FROM {} WHERE {} > {} AND {} <= {}) p USING (_seq) "
-      "WHERE s.\"at\" > {} AND s.\"at\" <= {} ORDER BY s.\"at\", s._seq",
+      "WHERE s.predicted_at > {} AND s.predicted_at <= {} ORDER BY s.predicted_at, s._seq",
       ScoresTable(model), LabelSql(asset, now), MainTable(asset.spine), QuoteIdentifier(asset.timestamp), SqlLiteral(from),
       QuoteIdentifier(asset.timestamp), SqlLiteral(now), SqlLiteral(from), SqlLiteral(now)));
 }

@@ -22,7 +22,7 @@ struct ScoreReport {
 /// Scores the spine's rows with prediction time in (from, now] that have no score yet with `version`, and adds them to `lake.scores.MODEL`.
 Result<ScoreReport> ScoreModel(Workspace& workspace, const std::string& model, int64_t version, Timestamp from, Timestamp now, int64_t run_id);
 
-/// Scored rows with prediction time in (from, now] as monitors read them: the model's inputs, `_seq`, `at`, `score`, `model_version`, and
+/// Scored rows with prediction time in (from, now] as monitors read them: the model's inputs, `_seq`, `predicted_at`, `score`, `model_version`, and
 /// `label` (0, 1, or null unless known by `now`).
 Result<Columns> ReadScoredRows(Workspace& workspace, const std::string& model, Timestamp from, Timestamp now);
 

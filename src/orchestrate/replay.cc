@@ -175,7 +175,7 @@ class Replay {
   void CollectMonths(const Columns& rows, std::map<std::string, MonthRows>* months) const {
     if (rows.rows() == 0) return;
     const Column& seq = *rows.Find("_seq");
-    const Column& at = *rows.Find("at");
+    const Column& at = *rows.Find("predicted_at");
     const Column& score = *rows.Find("score");
     const Column& label = *rows.Find("label");
     for (size_t row = 0; row < rows.rows(); ++row) {

@@ -29,7 +29,7 @@ Result<Columns> ReadSample(Session& session, const FeaturePlan& plan, int64_t ve
   for (const Field& field : plan.request_fields) fields += fmt::format(", p.{} AS {}", QuoteIdentifier(field.name), QuoteIdentifier("request " + field.name));
   // A sample that is the same each time: rows in the order of a hash.
   const std::string limit = sample > 0 ? fmt::format(" ORDER BY hash(s._seq), s._seq LIMIT {}", sample) : " ORDER BY s._seq";
-  return session.Query(fmt::format("SELECT s.*{} FROM {} s JOIN {} p USING (_seq) WHERE s.model_version = {} AND s.\"at\" > {}{}", fields,
+  return session.Query(fmt::format("SELECT s.*{} FROM {} s JOIN {} p USING (_seq) WHERE s.model_version = {} AND s.predicted_at > {}{}", fields,
                                    ScoresTable(plan.model), MainTable(plan.spine), version,
                                    SqlLiteral(now - Duration{kMicrosPerDay}), limit));
 }
@@ -69,7 +69,7 @@ class Comparison {
   std::string RowName(size_t row) const {
     std::string name;
     for (const std::string& key : plan_.spine_key) name += FormatValue(batch_.Find(key)->At(row)) + " ";
-    return name + "at " + FormatValue(batch_.Find("at")->At(row));
+    return name + "at " + FormatValue(batch_.Find("predicted_at")->At(row));
   }
 
   const FeaturePlan& plan_;
@@ -106,7 +106,7 @@ Result<VerifyReport> VerifyOnline(Workspace& workspace, const std::string& model
   TIDEMILL_ASSIGN_OR_RETURN(const Columns batch, ReadSample(*session, plan, *champion, sample, now));
   if (batch.rows() > 0) {
     std::vector<Timestamp> times;
-    for (const int64_t micros : batch.Find("at")->ints) times.push_back({micros});
+    for (const int64_t micros : batch.Find("predicted_at")->ints) times.push_back({micros});
     TIDEMILL_ASSIGN_OR_RETURN(const Columns online, BuildOnlineRows(plan, *store, RequestsOf(plan, batch), times));
     TIDEMILL_ASSIGN_OR_RETURN(const std::vector<double> scores, predictor->Predict(online));
     Comparison(plan, batch, &report).Run(online, scores);

@@ -13,7 +13,7 @@ namespace {
 constexpr std::string_view kMakeTable =
     "CREATE SCHEMA IF NOT EXISTS lake.tidemill;"
     "CREATE TABLE IF NOT EXISTS lake.tidemill.predictions (prediction_id VARCHAR, model VARCHAR, "
-    "model_version BIGINT, \"at\" TIMESTAMP, requested_at TIMESTAMP, score DOUBLE, entities VARCHAR, features VARCHAR)";
+    "model_version BIGINT, predicted_at TIMESTAMP, requested_at TIMESTAMP, score DOUBLE, entities VARCHAR, features VARCHAR)";
 
 std::string FeaturesText(const Columns& features) {
   Json json = Json::object();
@@ -24,7 +24,7 @@ std::string FeaturesText(const Columns& features) {
 Columns PredictionRows(const std::vector<LoggedPrediction>& predictions) {
   Columns rows;
   rows.columns = {Column("prediction_id", Type::kText),     Column("model", Type::kText),
-                  Column("model_version", Type::kInt64),    Column("at", Type::kTimestamp),
+                  Column("model_version", Type::kInt64),    Column("predicted_at", Type::kTimestamp),
                   Column("requested_at", Type::kTimestamp), Column("score", Type::kDouble),
                   Column("entities", Type::kText),          Column("features", Type::kText)};
   for (const LoggedPrediction& logged : predictions) {

@@ -22,7 +22,7 @@ struct LoggedPrediction {
   Timestamp requested_at;  ///< operations clock
 };
 
-/// Appends predictions to `lake.tidemill.predictions` (prediction_id, model, model_version, at, requested_at,
+/// Appends predictions to `lake.tidemill.predictions` (prediction_id, model, model_version, predicted_at, requested_at,
 /// score, entities, features; the last two as JSON texts), in one commit. Makes the table when missing.
 Status StorePredictions(Lake& lake, const std::vector<LoggedPrediction>& predictions);
 

@@ -172,7 +172,7 @@ TEST_F(ServerTest, ServesATrainedModelAndLogsEveryPrediction) {
   EXPECT_EQ(logged->Find("model_version")->ints[0], 1);
   EXPECT_EQ(logged->Find("features")->Text(0), R"({"carrier":"AA","distance":900.0})");
   EXPECT_EQ(logged->Find("entities")->Text(2), R"({"id":7,"carrier":"AA","distance":900.0})");
-  EXPECT_EQ(logged->Find("at")->At(2), Value(ParseTimestamp("2013-01-20").value()));
+  EXPECT_EQ(logged->Find("predicted_at")->At(2), Value(ParseTimestamp("2013-01-20").value()));
 }
 
 TEST_F(ServerTest, WaitsForAChampionAndNoticesIt) {

@@ -108,10 +108,10 @@ class Stages:
         expect(all(0 < row["score"] < 1 and row["model_version"] == 1 for row in scores), "scores between 0 and 1 by version 1")
 
     def test_predict_by_key_equals_the_batch_score(self):
-        batch = self.project.rows("SELECT checkup_id, score, \"at\" FROM scores.churn ORDER BY \"at\" DESC, checkup_id LIMIT 3")
+        batch = self.project.rows("SELECT checkup_id, score, predicted_at FROM scores.churn ORDER BY predicted_at DESC, checkup_id LIMIT 3")
         for row in batch:
             answer = self.project.run("predict", "churn", '{"checkup_id": %d}' % row["checkup_id"], now=LATER)["predictions"][0]
-            expect_equal((answer["score"], answer["at"]), (row["score"], row["at"]), "online answer")
+            expect_equal((answer["score"], answer["at"]), (row["score"], row["predicted_at"]), "online answer")
             self.prediction = answer["prediction_id"]
             self.predicted = row["checkup_id"]
 
