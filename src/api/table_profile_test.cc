@@ -2,19 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include "sql/testing.h"
+
 namespace tidemill {
 namespace {
 
-class TableProfile : public ::testing::Test {
+class TableProfile : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
   Json Profile(const std::string& select) {
     const auto fields = session_->Describe(select);
     EXPECT_TRUE(fields.ok()) << select;
@@ -22,8 +16,6 @@ class TableProfile : public ::testing::Test {
     EXPECT_TRUE(profile.ok()) << (profile.ok() ? "" : profile.error().Format());
     return profile.ok() ? *profile : Json();
   }
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(TableProfile, FiguresOfEachType) {

@@ -4,21 +4,13 @@
 
 #include "base/json.h"
 #include "cli/captured_console.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
-class WriteRowsTest : public testing::Test {
+class WriteRowsTest : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok());
-    session_ = std::move(session).value();
-  }
-
   std::string Write(const std::string& sql, const RowsOutput& output, bool* truncated = nullptr) {
     CapturedConsole captured;
     const auto written = WriteRows(captured.console, *session_, sql, output);
@@ -27,9 +19,6 @@ class WriteRowsTest : public testing::Test {
     EXPECT_TRUE(captured.console.Flush().ok());
     return captured.out;
   }
-
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 constexpr const char* kMixed =

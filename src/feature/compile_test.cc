@@ -5,23 +5,15 @@
 #include <random>
 
 #include "feature/program/testing.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
 using testing::SameBits;
 
-class CompileTest : public ::testing::Test {
+class CompileTest : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
-
   Result<RowProgram> CompileOne(const std::string& expression) {
     Place place;
     place.file = "models/m.yaml";
@@ -55,8 +47,6 @@ class CompileTest : public ::testing::Test {
   const std::vector<Field> kFields = {{"i", Type::kInt64},     {"j", Type::kInt64},     {"d", Type::kDouble},
                                       {"e", Type::kDouble},    {"b", Type::kBool},      {"s", Type::kText},
                                       {"t", Type::kTimestamp}, {"u", Type::kTimestamp}, {"a", Type::kDate}};
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 FeatureDefinition Feature(std::string name, std::string value, std::vector<Duration> windows = {}, Value default_value = {}) {

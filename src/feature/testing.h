@@ -7,6 +7,7 @@
 
 #include "feature/compile.h"
 #include "feature/program/testing.h"
+#include "sql/testing.h"
 
 /// Tables of random rows, with late ones, and views over them. For *_test.cc only, which include GoogleTest before this.
 namespace tidemill::testing {
@@ -14,17 +15,8 @@ namespace tidemill::testing {
 constexpr int64_t kSecond = kMicrosPerSecond;
 
 /// A session with tables k BIGINT, g VARCHAR, happened TIMESTAMP, x DOUBLE, i BIGINT, s VARCHAR, b BOOLEAN, _seq, _known_at.
-class FeatureTest : public ::testing::Test {
+class FeatureTest : public SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
-
   static std::vector<Field> Fields() {
     return {{"k", Type::kInt64}, {"g", Type::kText}, {"happened", Type::kTimestamp}, {"x", Type::kDouble}, {"i", Type::kInt64},
             {"s", Type::kText},  {"b", Type::kBool}};
@@ -100,9 +92,6 @@ class FeatureTest : public ::testing::Test {
     }
     return spine;
   }
-
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 inline void ExpectSameColumn(const Column& a, const Column& b) {

@@ -3,27 +3,18 @@
 #include <gtest/gtest.h>
 
 #include "monitor/monitor.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
-class Condition : public ::testing::Test {
+class Condition : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
   std::vector<std::string> Held(std::string_view condition, const ConditionFacts& facts) {
     auto held = AlternativesThatHold(condition, facts, *session_);
     EXPECT_TRUE(held.ok()) << (held.ok() ? "" : held.error().Format());
     return held.ok() ? *held : std::vector<std::string>{};
   }
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 using Texts = std::vector<std::string>;

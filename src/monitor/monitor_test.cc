@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sql/testing.h"
+
 namespace tidemill {
 namespace {
 
@@ -24,21 +26,17 @@ Columns ScoredRows(int rows, double shift, double right) {
   return columns;
 }
 
-class Monitor : public ::testing::Test {
+class Monitor : public testing::SessionTest {
  protected:
   void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
+    SessionTest::SetUp();
     model_.name = "m";
     model_.monitor.emplace();
     model_.monitor->performance_metric = "auc";
     model_.retrain_when = "performance.alert or drift.share > 0.3 or model.age_days >= 56";
     reference_ = ProfileReference(ScoredRows(5000, 0, 1), {{"x", Type::kDouble}}, std::nullopt);
   }
+
   MonitorResult Run(const Columns& rows, Duration age = kMonth) {
     auto result = MonitorModel(model_, 3, reference_, Json{{"auc", 0.95}}, rows, age, kNow, *session_);
     EXPECT_TRUE(result.ok()) << (result.ok() ? "" : result.error().Format());
@@ -52,8 +50,6 @@ class Monitor : public ::testing::Test {
   }
   ModelAsset model_;
   Json reference_;
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(Monitor, NothingHappens) {

@@ -4,20 +4,14 @@
 
 #include "sql/database.h"
 #include "sql/statement.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
-class ColumnLineageTest : public testing::Test {
+class ColumnLineageTest : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({.memory_limit_mb = 128, .threads = 1});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
+  ColumnLineageTest() : SessionTest({.memory_limit_mb = 128, .threads = 1}) {}
 
   /// "x <- a.k, (a.x)": columns in brackets only decide about rows.
   std::vector<std::string> Trace(std::string_view sql) {
@@ -39,8 +33,6 @@ class ColumnLineageTest : public testing::Test {
   using Lines = std::vector<std::string>;
   const std::map<std::string, std::vector<Field>> tables_ = {
       {"a", {{"k", Type::kInt64}, {"x", Type::kInt64}, {"y", Type::kInt64}}}, {"b", {{"k", Type::kInt64}, {"z", Type::kText}}}};
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(ColumnLineageTest, ValuesAndConditions) {

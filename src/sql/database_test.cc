@@ -5,21 +5,17 @@
 #include <cmath>
 #include <thread>
 
+#include "base/engine_versions.h"
 #include "base/files.h"
+#include "sql/duckdb_error.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
-class DatabaseTest : public testing::Test {
+class DatabaseTest : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({.memory_limit_mb = 128, .threads = 2});
-    ASSERT_TRUE(database.ok()) << database.error().Format();
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok()) << session.error().Format();
-    session_ = std::move(session).value();
-  }
+  DatabaseTest() : SessionTest({.memory_limit_mb = 128, .threads = 2}) {}
 
   /// The first value of a query that must succeed.
   Value One(std::string_view sql) {
@@ -28,9 +24,6 @@ class DatabaseTest : public testing::Test {
     if (!result.ok() || result->rows() == 0) return {};
     return result->columns.front().At(0);
   }
-
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(DatabaseTest, ReadsEveryTypeAsOneOfOurs) {
@@ -212,6 +205,21 @@ TEST_F(DatabaseTest, MemoryAndDiskRunOutWithTheirOwnCodes) {
   const Status disk = session_->Execute("COPY (SELECT i FROM range(100000) t(i)) TO '/dev/full' (FORMAT csv)");
   ASSERT_FALSE(disk.ok());
   EXPECT_EQ(disk.error().code, "disk_full");
+  EXPECT_EQ(disk.error().message, "can't write '/dev/full': no space is left on the disk");
+}
+
+TEST_F(DatabaseTest, IsTheVersionThatFingerprintsName) {
+  EXPECT_EQ(session_->Query("SELECT version()").value().columns[0].Text(0), "v" + std::string(kDuckDbVersion));
+}
+
+TEST(ErrorFromDuckDb, AFullDiskIsToldInOurWords) {
+  const auto error = ErrorFromDuckDb(
+      R"({"exception_type":"TransactionContext","exception_message":"Failed to commit: Failed to execute query \"COMMIT\": disk I/O error"})");
+  EXPECT_EQ(error.code, "disk_full");
+  EXPECT_EQ(error.message, "can't finish writing: the disk is full, or it fails");
+  EXPECT_FALSE(error.hint.empty());
+  EXPECT_EQ(ErrorFromDuckDb("IO Error: Could not write file \"/lake/a b.parquet\": File too large").message,
+            "can't write '/lake/a b.parquet': a limit on file sizes is reached");
 }
 
 TEST_F(DatabaseTest, DescribesWithoutRunning) {

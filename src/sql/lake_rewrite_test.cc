@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sql/statement.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
@@ -10,15 +11,10 @@ namespace {
 /// Two schemas with the same tables: `plain` as users see them on the day `now`, `lake` with `_seq` and `_known_at` and
 /// with further rows that became known later. A rewritten statement over `lake` must show what the written one shows
 /// over `plain`.
-class LakeRewriteTest : public testing::Test {
+class LakeRewriteTest : public testing::SessionTest {
  protected:
   void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok());
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok());
-    session_ = std::move(session).value();
+    SessionTest::SetUp();
     Run("CREATE SCHEMA lake; CREATE SCHEMA plain");
     MakeTable("a",
               "i % 4 AS k, CASE WHEN i % 5 = 0 THEN NULL ELSE i % 7 END AS x, 'n' || (i % 3) AS name, [i, i + 1] AS l, "
@@ -93,9 +89,6 @@ class LakeRewriteTest : public testing::Test {
     for (const Column& column : columns.columns) header += column.name + " " + std::string(TypeName(column.type)) + "|";
     return header;
   }
-
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(LakeRewriteTest, ShowsWhatTheWrittenStatementShows) {

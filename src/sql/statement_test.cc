@@ -3,21 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "sql/select_tree.h"
+#include "sql/testing.h"
 
 namespace tidemill {
 namespace {
 
-class StatementTest : public testing::Test {
+class StatementTest : public testing::SessionTest {
  protected:
-  void SetUp() override {
-    auto database = Database::Open({});
-    ASSERT_TRUE(database.ok());
-    database_ = std::move(database).value();
-    auto session = database_->Connect();
-    ASSERT_TRUE(session.ok());
-    session_ = std::move(session).value();
-  }
-
   std::vector<std::string> Names(std::string_view sql) {
     const auto result = session_->Query(sql);
     EXPECT_TRUE(result.ok());
@@ -25,9 +17,6 @@ class StatementTest : public testing::Test {
     for (size_t row = 0; row < result->rows(); ++row) names.emplace_back(result->columns[0].Text(row));
     return names;
   }
-
-  std::unique_ptr<Database> database_;
-  std::unique_ptr<Session> session_;
 };
 
 TEST_F(StatementTest, ListsTheTablesReadInOrderWithTheirPlaces) {
