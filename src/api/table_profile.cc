@@ -23,7 +23,7 @@ std::string NumberSql(const Field& field) {
   }
 }
 
-bool HasText(const Field& field) { return field.type == Type::kText || field.type == Type::kBool; }
+bool HasText(const Field& field) { return HoldsBytes(field.type) || field.type == Type::kBool; }
 
 struct ColumnFigures {
   int64_t known = 0;

@@ -6,34 +6,30 @@
 #include <variant>
 #include <vector>
 
+#include "base/list.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "base/type.h"
 
 namespace tidemill {
 
-/// The types of values that cross the borders of rooms. Anything else in DuckDB is cast to one of these
-/// by the room that reads it: integers to kInt64, decimals and floats to kDouble, TIMESTAMPTZ to kTimestamp.
-enum class Type { kBool, kInt64, kDouble, kText, kTimestamp, kDate };
-
-/// "boolean", "integer", "number", "text", "timestamp", "date": the names that users see and write.
-std::string_view TypeName(Type type);
-Result<Type> ParseType(std::string_view name);
-/// The DuckDB type that holds it: BOOLEAN, BIGINT, DOUBLE, VARCHAR, TIMESTAMP, DATE.
-std::string_view SqlTypeName(Type type);
-
 /// One value; monostate is null.
-using Value = std::variant<std::monostate, bool, int64_t, double, std::string, Timestamp, Date>;
+using Value = std::variant<std::monostate, bool, int64_t, double, std::string, Timestamp, Date, List>;
 
 inline bool IsNull(const Value& value) { return value.index() == 0; }
-/// For people and CSV: "" for null, shortest round-trip form for doubles.
+/// The elements of a list, and a list of values. Values of another type than `element` (but for an integer where a number is
+/// wanted) become null.
+std::vector<Value> ListElements(const List& list);
+List MakeList(Type element, const std::vector<Value>& values);
+/// For people and CSV: "" for null, shortest round-trip form for doubles, lists as [1, 2, null].
 std::string FormatValue(const Value& value);
-/// A literal that DuckDB reads back as the same value: NULL, 1, 'it''s', TIMESTAMP '...'.
+/// A literal that DuckDB reads back as the same value: NULL, 1, 'it''s', TIMESTAMP '...', [1, 2]::BIGINT[].
 std::string SqlLiteral(const Value& value);
 
 /// A named column of one type, held contiguously. Nulls have valid[i] == 0 and a zero value.
 ///
-/// kBool, kInt64, kTimestamp (micros) and kDate (days) live in `ints`; kDouble in `doubles`; kText in
-/// `offsets` (rows + 1 entries) into `chars`. Value type: copying copies the data.
+/// kBool, kInt64, kTimestamp (micros) and kDate (days) live in `ints`; kDouble in `doubles`; kText and lists
+/// (packed: base/list.h) in `offsets` (rows + 1 entries) into `chars`. Value type: copying copies the data.
 struct Column {
   std::string name;
   Type type = Type::kInt64;
@@ -54,7 +50,7 @@ struct Column {
   void AppendNull();
   void AppendInt(int64_t value);  ///< for kBool, kInt64, kTimestamp, kDate
   void AppendDouble(double value);
-  void AppendText(std::string_view value);
+  void AppendText(std::string_view value);  ///< for kText; for lists their packed bytes
   /// Appends a value of this column's type (or null; an integer widens into a kDouble column).
   Status Append(const Value& value);
   Value At(size_t row) const;

@@ -55,6 +55,16 @@ Result<Value> DateFromJson(const Json& json) {
   return BadValue(json, "a date such as \"2013-05-01\"");
 }
 
+Result<Value> ListFromJson(const Json& json, Type element) {
+  if (!json.is_array()) return BadValue(json, "a list");
+  std::vector<Value> values;
+  for (const Json& item : json) {
+    TIDEMILL_ASSIGN_OR_RETURN(Value value, ValueFromJson(item, element));
+    values.push_back(std::move(value));
+  }
+  return Value(MakeList(element, values));
+}
+
 /// What is wrong with a document that nlohmann/json would take: too deep, a key twice.
 struct StrictChecker {
   int depth_max = 0;
@@ -90,6 +100,11 @@ Json ValueToJson(const Value& value) {
     return *number;
   }
   if (const Timestamp* time = std::get_if<Timestamp>(&value)) return FormatTimestamp(*time);
+  if (const List* list = std::get_if<List>(&value)) {
+    Json items = Json::array();
+    for (const Value& element : ListElements(*list)) items.push_back(ValueToJson(element));
+    return items;
+  }
   return FormatValue(value);
 }
 
@@ -108,8 +123,9 @@ Result<Value> ValueFromJson(const Json& json, Type type) {
       return TimestampFromJson(json);
     case Type::kDate:
       return DateFromJson(json);
+    default:
+      return ListFromJson(json, ElementType(type));
   }
-  return BadValue(json, "a value");
 }
 
 std::string ShortJson(const Json& json) {

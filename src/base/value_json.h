@@ -8,7 +8,7 @@
 
 namespace tidemill {
 
-/// A value for programs: times as ISO 8601 text, numbers that JSON lacks as "NaN", "Infinity", "-Infinity".
+/// A value for programs: times as ISO 8601 text, numbers that JSON lacks as "NaN", "Infinity", "-Infinity", lists as arrays.
 Json ValueToJson(const Value& value);
 
 /// A value of `type` from JSON as ValueToJson writes it; null gives null. Nothing is converted silently: a

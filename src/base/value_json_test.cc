@@ -23,6 +23,10 @@ TEST(ValueJson, EveryValueComesBackTheSame) {
       {Type::kText, Value(std::string("Zürich \"\n"))},
       {Type::kTimestamp, Value(ParseTimestamp("2013-05-01T10:00:00.000001Z").value())},
       {Type::kDate, Value(ParseDate("1969-12-31").value())},
+      {Type::kInt64List, Value(MakeList(Type::kInt64, {int64_t{1}, Value(), INT64_MIN}))},
+      {Type::kDoubleList, Value(MakeList(Type::kDouble, {0.1, INFINITY}))},
+      {Type::kTextList, Value(MakeList(Type::kText, {}))},
+      {Type::kTimestampList, Value(MakeList(Type::kTimestamp, {Timestamp{1}}))},
   };
   for (const auto& [type, value] : cases) {
     const std::string text = ValueToJson(value).dump();
@@ -47,6 +51,9 @@ TEST(ValueFromJson, ConvertsNothingSilently) {
   };
   const Case cases[] = {
       {"1", Type::kBool, "expected true or false, came 1"},
+      {"1", Type::kInt64List, "expected a list, came 1"},
+      {"[1, \"2\"]", Type::kInt64List, "expected an integer, came \"2\""},
+      {"[1, 2.0, null]", Type::kInt64List, nullptr},
       {"\"5\"", Type::kInt64, "expected an integer, came \"5\""},
       {"5.5", Type::kInt64, "expected an integer, came 5.5"},
       {"5.0", Type::kInt64, nullptr},

@@ -343,6 +343,10 @@ Result<std::vector<Field>> KeyFields(const FeatureViewAsset& view, const std::ve
       return UserErrorAt("unknown_column", fmt::format("table '{}' has no column '{}' to be an entity key", view.from, name),
                          view.place, SuggestionHint(name, NamesOf(fields)));
     }
+    if (IsList(field->type)) {
+      return UserErrorAt("wrong_type", fmt::format("'{}' of table '{}' is a list: it can't be an entity key", name, view.from),
+                         view.place, "make a row for each element in the table's SQL: unnest(" + name + ")");
+    }
     keys.push_back(*field);
   }
   return keys;

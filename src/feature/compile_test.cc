@@ -364,6 +364,9 @@ Columns RowsOfEverything(const std::vector<Field>& fields) {
           case Type::kDate:
             value = Date{static_cast<int32_t>(random() % 30000) - 8000};
             break;
+          default:
+            value = MakeList(ElementType(column.type), {});
+            break;
         }
       }
       EXPECT_TRUE(column.Append(value).ok());

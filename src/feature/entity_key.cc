@@ -8,7 +8,7 @@ namespace tidemill {
 namespace {
 
 /// Tags keep values of different types apart, and nulls first.
-enum class Tag : char { kNull = 1, kBool, kInteger, kNumber, kText, kTimestamp, kDate };
+enum class Tag : char { kNull = 1, kBool, kInteger, kNumber, kText, kTimestamp, kDate, kList };
 
 Tag TagOf(Type type) {
   switch (type) {
@@ -24,8 +24,9 @@ Tag TagOf(Type type) {
       return Tag::kTimestamp;
     case Type::kDate:
       return Tag::kDate;
+    default:
+      return Tag::kList;
   }
-  return Tag::kNull;
 }
 
 void AppendBigEndian(uint64_t bits, std::string& key) {
@@ -52,6 +53,8 @@ Type TypeOf(const Value& value) {
       return Type::kTimestamp;
     case 6:
       return Type::kDate;
+    case 7:
+      return ListType(std::get<List>(value).element);
     default:
       return Type::kInt64;
   }
@@ -65,7 +68,7 @@ void AppendKeyPart(const Datum& value, Type type, std::string& key) {
     return;
   }
   key += static_cast<char>(TagOf(type));
-  if (type == Type::kText) {
+  if (HoldsBytes(type)) {
     for (const char c : value.text) {
       key += c;
       if (c == '\0') key += '\xff';  // so that the end, two zero bytes, can't be inside

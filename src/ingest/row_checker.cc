@@ -93,8 +93,9 @@ std::string_view TypePhrase(Type type) {
       return "not a date";
     case Type::kText:
       return "not UTF-8 text";
+    default:
+      return "not valid";
   }
-  return "not valid";
 }
 
 std::string LengthPhrase(const ContractColumn& column) {

@@ -130,11 +130,25 @@ class FeaturePlanner {
         if (input.name == output.name) input.type = output.expression.type;
       }
     }
+    for (const ModelFeature& feature : model_.features) {
+      const Field* input = FindField(plan_.inputs, feature.name);
+      if (feature.view.empty() && input != nullptr) TIDEMILL_RETURN_IF_ERROR(RefuseList(feature, *input));
+    }
     return Ok();
+  }
+
+  static Status RefuseList(const ModelFeature& feature, const Field& input) {
+    if (!IsList(input.type)) return Ok();
+    return UserErrorAt("list_input", fmt::format("'{}' is a list ({}): a model takes single values", input.name, TypeName(input.type)),
+                       feature.place, "take an element or a figure of it: x[1], len(x), list_avg(x), list_contains(x, 1)");
   }
 
   Status PlanLabel() {
     TIDEMILL_ASSIGN_OR_RETURN(plan_.label, CompileExpressions({{"label", model_.label, model_.place}}, spine_fields_, session_));
+    if (const Type type = plan_.label.outputs.front().expression.type; IsList(type)) {
+      return UserErrorAt("list_label", fmt::format("the label is a list ({}): it has to be a single value", TypeName(type)),
+                         model_.place, "take an element or a figure of it: x[1], len(x) > 0, list_contains(x, 1)");
+    }
     return Ok();
   }
 
@@ -210,6 +224,7 @@ class FeaturePlanner {
       if (std::find(outputs.begin(), outputs.end(), output.name) == outputs.end()) continue;
       const std::string name = fmt::format("{}__{}", prefix, output.name);
       TIDEMILL_RETURN_IF_ERROR(CheckInputName(feature, name));
+      TIDEMILL_RETURN_IF_ERROR(RefuseList(feature, {name, output.type}));
       planned.outputs.push_back(output.name);
       plan_.inputs.push_back({name, output.type});
     }

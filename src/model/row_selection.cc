@@ -8,7 +8,7 @@ Column SelectRows(const Column& column, std::span<const size_t> rows) {
   for (const size_t row : rows) {
     if (column.IsNull(row)) {
       selected.AppendNull();
-    } else if (column.type == Type::kText) {
+    } else if (HoldsBytes(column.type)) {
       selected.AppendText(column.Text(row));
     } else if (column.type == Type::kDouble) {
       selected.AppendDouble(column.doubles[row]);

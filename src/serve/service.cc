@@ -104,12 +104,9 @@ std::string_view InferenceType(Type type) {
       return "INT64";
     case Type::kDouble:
       return "FP64";
-    case Type::kText:
-    case Type::kTimestamp:
-    case Type::kDate:
-      break;
+    default:
+      return "BYTES";
   }
-  return "BYTES";
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct Vector {
   void* data = nullptr;
   uint64_t* validity = nullptr;
   size_t rows = 0;
+  duckdb_vector raw = nullptr;
 
   bool IsValid(size_t row) const { return validity == nullptr || duckdb_validity_row_is_valid(validity, row); }
   template <class T>
@@ -26,8 +27,7 @@ struct Vector {
   }
 };
 
-Vector OpenVector(duckdb_data_chunk chunk, size_t index) {
-  duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, index);
+Vector OpenVector(duckdb_vector vector, size_t rows) {
   duckdb_logical_type type = duckdb_vector_get_column_type(vector);
   Vector opened;
   opened.type = duckdb_get_type_id(type);
@@ -38,7 +38,8 @@ Vector OpenVector(duckdb_data_chunk chunk, size_t index) {
   duckdb_destroy_logical_type(&type);
   opened.data = duckdb_vector_get_data(vector);
   opened.validity = duckdb_vector_get_validity(vector);
-  opened.rows = duckdb_data_chunk_get_size(chunk);
+  opened.rows = rows;
+  opened.raw = vector;
   return opened;
 }
 
@@ -152,6 +153,37 @@ void AppendNulls(const Vector& vector, Column* column) {
   for (size_t row = 0; row < vector.rows; ++row) column->AppendNull();
 }
 
+Status AppendVector(const Vector& vector, WideNumbers wide, Column* column);
+
+/// The elements of all rows are read as one column first.
+Status AppendLists(const Vector& vector, Column* column) {
+  const size_t count = duckdb_list_vector_get_size(vector.raw);
+  Column elements(column->name, ElementType(column->type));
+  TIDEMILL_RETURN_IF_ERROR(
+      AppendVector(OpenVector(duckdb_list_vector_get_child(vector.raw), count), WideNumbers::kFail, &elements));
+  ListBuilder list(elements.type);
+  for (size_t row = 0; row < vector.rows; ++row) {
+    if (!vector.IsValid(row)) {
+      column->AppendNull();
+      continue;
+    }
+    const auto& entry = vector.At<duckdb_list_entry>(row);
+    for (size_t at = entry.offset; at < entry.offset + entry.length; ++at) {
+      if (elements.IsNull(at)) {
+        list.AppendNull();
+      } else if (elements.type == Type::kText) {
+        list.AppendText(elements.Text(at));
+      } else if (elements.type == Type::kDouble) {
+        list.AppendDouble(elements.doubles[at]);
+      } else {
+        list.AppendInt(elements.ints[at]);
+      }
+    }
+    column->AppendText(list.Finish());
+  }
+  return Ok();
+}
+
 Status AppendVector(const Vector& vector, WideNumbers wide, Column* column) {
   switch (vector.type) {
     case DUCKDB_TYPE_BOOLEAN: AppendInts<bool>(vector, column); break;
@@ -176,6 +208,7 @@ Status AppendVector(const Vector& vector, WideNumbers wide, Column* column) {
     case DUCKDB_TYPE_DECIMAL: AppendDoubles(vector, [&](size_t row) { return DecimalAsDouble(vector, row); }, column); break;
     case DUCKDB_TYPE_VARCHAR: AppendTexts(vector, column); break;
     case DUCKDB_TYPE_SQLNULL: AppendNulls(vector, column); break;
+    case DUCKDB_TYPE_LIST: return AppendLists(vector, column);
     default:
       return InternalError(
           fmt::format("column '{}' has DuckDB type {}, which needs a cast", column->name, static_cast<int>(vector.type)));
@@ -190,7 +223,36 @@ bool IsUtf8(std::string_view text) {
   return false;
 }
 
+Status FillVector(const Column& column, size_t first_row, size_t count, duckdb_vector vector);
+
+/// The rows' elements go into the child vector one after the other.
+Status FillLists(const Column& column, size_t first_row, size_t count, duckdb_vector vector) {
+  Column elements(column.name, ElementType(column.type));
+  auto* entries = static_cast<duckdb_list_entry*>(duckdb_vector_get_data(vector));
+  for (size_t i = 0; i < count; ++i) {
+    entries[i] = {elements.size(), 0};
+    if (column.IsNull(first_row + i)) continue;
+    const ListView list(column.Text(first_row + i), elements.type);
+    entries[i].length = list.size();
+    for (size_t at = 0; at < list.size(); ++at) {
+      if (list.IsNull(at)) {
+        elements.AppendNull();
+      } else if (elements.type == Type::kText) {
+        elements.AppendText(list.Text(at));
+      } else if (elements.type == Type::kDouble) {
+        elements.AppendDouble(list.Number(at));
+      } else {
+        elements.AppendInt(list.Int(at));
+      }
+    }
+  }
+  duckdb_list_vector_reserve(vector, elements.size());
+  duckdb_list_vector_set_size(vector, elements.size());
+  return FillVector(elements, 0, elements.size(), duckdb_list_vector_get_child(vector));
+}
+
 Status FillVector(const Column& column, size_t first_row, size_t count, duckdb_vector vector) {
+  if (IsList(column.type)) TIDEMILL_RETURN_IF_ERROR(FillLists(column, first_row, count, vector));
   void* data = duckdb_vector_get_data(vector);
   uint64_t* validity = nullptr;
   for (size_t i = 0; i < count; ++i) {
@@ -217,16 +279,28 @@ Status FillVector(const Column& column, size_t first_row, size_t count, duckdb_v
         duckdb_unsafe_vector_assign_string_element_len(vector, i, text.data(), text.size());
         break;
       }
+      default: break;  // a list is there already
     }
   }
   return Ok();
 }
 
+/// Takes `element` over. Lists of lists and of structs are texts.
+ColumnReading ReadingOfLists(duckdb_logical_type element, bool fixed_size) {
+  const ColumnReading reading = ReadingOf(element);
+  const bool null_type = duckdb_get_type_id(element) == DUCKDB_TYPE_SQLNULL;
+  duckdb_destroy_logical_type(&element);
+  if (IsList(reading.type)) return {Type::kText, "VARCHAR"};
+  const bool text_only = !reading.cast.empty();
+  const Type type = ListType(reading.type);
+  return {type, fixed_size || text_only || null_type ? SqlTypeName(type) : ""};
+}
+
 }  // namespace
 
-ColumnReading ReadingOf(int duckdb_type) {
-  switch (duckdb_type) {
-    case DUCKDB_TYPE_BOOLEAN: return {Type::kBool, false};
+ColumnReading ReadingOf(duckdb_logical_type type) {
+  switch (duckdb_get_type_id(type)) {
+    case DUCKDB_TYPE_BOOLEAN: return {Type::kBool, ""};
     case DUCKDB_TYPE_TINYINT:
     case DUCKDB_TYPE_SMALLINT:
     case DUCKDB_TYPE_INTEGER:
@@ -237,24 +311,27 @@ ColumnReading ReadingOf(int duckdb_type) {
     case DUCKDB_TYPE_UBIGINT:
     case DUCKDB_TYPE_HUGEINT:
     case DUCKDB_TYPE_UHUGEINT:
-    case DUCKDB_TYPE_SQLNULL: return {Type::kInt64, false};
+    case DUCKDB_TYPE_SQLNULL: return {Type::kInt64, ""};
     case DUCKDB_TYPE_FLOAT:
     case DUCKDB_TYPE_DOUBLE:
-    case DUCKDB_TYPE_DECIMAL: return {Type::kDouble, false};
+    case DUCKDB_TYPE_DECIMAL: return {Type::kDouble, ""};
     case DUCKDB_TYPE_TIMESTAMP:
     case DUCKDB_TYPE_TIMESTAMP_S:
     case DUCKDB_TYPE_TIMESTAMP_MS:
     case DUCKDB_TYPE_TIMESTAMP_NS:
-    case DUCKDB_TYPE_TIMESTAMP_TZ: return {Type::kTimestamp, false};
-    case DUCKDB_TYPE_DATE: return {Type::kDate, false};
-    case DUCKDB_TYPE_VARCHAR: return {Type::kText, false};
-    default: return {Type::kText, true};
+    case DUCKDB_TYPE_TIMESTAMP_TZ: return {Type::kTimestamp, ""};
+    case DUCKDB_TYPE_DATE: return {Type::kDate, ""};
+    case DUCKDB_TYPE_VARCHAR: return {Type::kText, ""};
+    case DUCKDB_TYPE_LIST: return ReadingOfLists(duckdb_list_type_child_type(type), false);
+    case DUCKDB_TYPE_ARRAY: return ReadingOfLists(duckdb_array_type_child_type(type), true);
+    default: return {Type::kText, "VARCHAR"};
   }
 }
 
 Status AppendChunk(_duckdb_data_chunk* chunk, WideNumbers wide, Columns* columns) {
+  const size_t rows = duckdb_data_chunk_get_size(chunk);
   for (size_t i = 0; i < columns->columns.size(); ++i) {
-    TIDEMILL_RETURN_IF_ERROR(AppendVector(OpenVector(chunk, i), wide, &columns->columns[i]));
+    TIDEMILL_RETURN_IF_ERROR(AppendVector(OpenVector(duckdb_data_chunk_get_vector(chunk, i), rows), wide, &columns->columns[i]));
   }
   return Ok();
 }

@@ -6,17 +6,18 @@
 #include "base/result.h"
 
 struct _duckdb_data_chunk;
+struct _duckdb_logical_type;
 
 namespace tidemill {
 
 /// How a column of DuckDB is read into a Column.
 struct ColumnReading {
   Type type = Type::kText;
-  bool needs_cast = false;  ///< its values are read as text only: cast it to VARCHAR in the statement
+  std::string_view cast;  ///< the type that the statement has to cast it to, because it can't be read as it is; else empty
 };
 
-/// For one of DuckDB's type numbers (duckdb_type).
-ColumnReading ReadingOf(int duckdb_type);
+/// For one of DuckDB's types. Lists and fixed-size arrays of what can be read stay lists.
+ColumnReading ReadingOf(_duckdb_logical_type* type);
 
 /// What AppendChunk does with a whole number beyond 64 bits.
 enum class WideNumbers {

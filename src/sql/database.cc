@@ -72,22 +72,23 @@ Result<std::string> AsCText(std::string_view sql) {
 
 struct ReadField {
   Field field;
-  bool needs_cast = false;
+  std::string_view cast;  ///< the type it has to be cast to, or empty
 };
 
 std::vector<ReadField> FieldsOf(duckdb_prepared_statement prepared) {
   std::vector<ReadField> fields(duckdb_prepared_statement_column_count(prepared));
   for (size_t i = 0; i < fields.size(); ++i) {
     const char* name = duckdb_prepared_statement_column_name(prepared, i);
-    const ColumnReading reading = ReadingOf(duckdb_prepared_statement_column_type(prepared, i));
-    fields[i] = {{name != nullptr ? name : "", reading.type}, reading.needs_cast};
+    const LogicalType type(duckdb_prepared_statement_column_logical_type(prepared, i));
+    const ColumnReading reading = ReadingOf(type.get());
+    fields[i] = {{name != nullptr ? name : "", reading.type}, reading.cast};
     duckdb_free(const_cast<char*>(name));
   }
   return fields;
 }
 
 bool NeedsCast(const std::vector<ReadField>& fields) {
-  return std::any_of(fields.begin(), fields.end(), [](const ReadField& field) { return field.needs_cast; });
+  return std::any_of(fields.begin(), fields.end(), [](const ReadField& field) { return !field.cast.empty(); });
 }
 
 Columns EmptyColumns(const std::vector<ReadField>& fields) {
@@ -99,7 +100,8 @@ Columns EmptyColumns(const std::vector<ReadField>& fields) {
 std::string CastingPrefix(const std::vector<ReadField>& fields) {
   std::string list;
   for (size_t i = 0; i < fields.size(); ++i) {
-    const std::string column = fields[i].needs_cast ? fmt::format("CAST(#{} AS VARCHAR)", i + 1) : fmt::format("#{}", i + 1);
+    const std::string column =
+        fields[i].cast.empty() ? fmt::format("#{}", i + 1) : fmt::format("CAST(#{} AS {})", i + 1, fields[i].cast);
     list += fmt::format("{}{} AS {}", i > 0 ? ", " : "", column, QuoteIdentifier(fields[i].field.name));
   }
   return fmt::format("SELECT {} FROM (\n", list);
@@ -164,7 +166,7 @@ class DuckDbSession : public Session {
     std::vector<duckdb_logical_type> raw_types;
     for (const Column& column : columns.columns) {
       list += fmt::format("{}{} {}", list.empty() ? "" : ", ", QuoteIdentifier(column.name), SqlTypeName(column.type));
-      types.emplace_back(duckdb_create_logical_type(DuckDbType(column.type)));
+      types.push_back(LogicalTypeOf(column.type));
       raw_types.push_back(types.back().get());
     }
     TIDEMILL_RETURN_IF_ERROR(Execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} ({})", QuoteIdentifier(table), list)));
@@ -194,8 +196,14 @@ class DuckDbSession : public Session {
       case Type::kText: return DUCKDB_TYPE_VARCHAR;
       case Type::kTimestamp: return DUCKDB_TYPE_TIMESTAMP;
       case Type::kDate: return DUCKDB_TYPE_DATE;
+      default: return DUCKDB_TYPE_LIST;
     }
-    return DUCKDB_TYPE_INVALID;
+  }
+
+  static LogicalType LogicalTypeOf(Type type) {
+    if (!IsList(type)) return LogicalType(duckdb_create_logical_type(DuckDbType(type)));
+    const LogicalType element = LogicalTypeOf(ElementType(type));
+    return LogicalType(duckdb_create_list_type(element.get()));
   }
 
   Result<Statements> Extract(std::string_view sql) {

@@ -62,7 +62,8 @@ TEST_F(DatabaseTest, ReadsEveryTypeAsOneOfOurs) {
       {"TIME '10:00:00'", Type::kText, "10:00:00"},
       {"INTERVAL 2 HOUR", Type::kText, "02:00:00"},
       {"uuid '550e8400-e29b-41d4-a716-446655440000'", Type::kText, "550e8400-e29b-41d4-a716-446655440000"},
-      {"[1, 2, NULL]", Type::kText, "[1, 2, NULL]"},
+      {"[1, 2, NULL]", Type::kInt64List, "[1, 2, null]"},
+      {"{'a': 1}", Type::kText, "{'a': 1}"},
       {"{'a': 1}", Type::kText, "{'a': 1}"},
       {"MAP {'a': 1}", Type::kText, "{a=1}"},
       {"'b'::ENUM('a', 'b')", Type::kText, "b"},
@@ -83,14 +84,14 @@ TEST_F(DatabaseTest, ReadsEveryTypeAsOneOfOurs) {
 
 TEST_F(DatabaseTest, KeepsOrderDuplicateNamesAndNullsAcrossChunks) {
   const auto result =
-      session_->Query("SELECT i AS a, CASE WHEN i % 3 = 0 THEN [i] END AS a FROM range(10000) t(i) ORDER BY i DESC");
+      session_->Query("SELECT i AS a, CASE WHEN i % 3 = 0 THEN [[i]] END AS a FROM range(10000) t(i) ORDER BY i DESC");
   ASSERT_TRUE(result.ok()) << result.error().Format();
   ASSERT_EQ(result->rows(), 10000U);
   EXPECT_EQ(result->columns[1].name, "a");
   for (size_t row = 0; row < 10000; ++row) {
     const int64_t i = 9999 - static_cast<int64_t>(row);
     ASSERT_EQ(result->columns[0].At(row), Value(i));
-    ASSERT_EQ(result->columns[1].At(row), i % 3 == 0 ? Value("[" + std::to_string(i) + "]") : Value());
+    ASSERT_EQ(result->columns[1].At(row), i % 3 == 0 ? Value("[[" + std::to_string(i) + "]]") : Value());
   }
 }
 
@@ -161,8 +162,8 @@ TEST_F(DatabaseTest, ErrorsHaveCodeSentenceHintAndOffset) {
        "Referenced column \"carier\" not found in FROM clause", "did you mean 'carrier'? candidates: carrier", 13},
       {"SELECT * FROM nowhere", "unknown_table", "Table with name nowhere does not exist", "", 15},
       {"SELECT avgg(1)", "unknown_function", "Scalar Function with name avgg does not exist", "did you mean 'avg'?", 8},
-      {"SELECT [1] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing", "",
-       18},
+      {"SELECT [[1]] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing", "",
+       20},
       {std::string_view("SELECT '\0'", 10), "sql_syntax", "the statement holds a NUL byte", "", 9},
   };
   for (const Case& c : cases) {
@@ -177,10 +178,10 @@ TEST_F(DatabaseTest, ErrorsHaveCodeSentenceHintAndOffset) {
     EXPECT_EQ(error.Format().find("-->"), std::string::npos);
   }
   // In a statement that needs a cast around it, the offset is still the statement's own.
-  const auto bad_cast = session_->Query("SELECT [1] AS l, CAST('x' || i AS INT) FROM range(3) t(i)");
+  const auto bad_cast = session_->Query("SELECT [[1]] AS l, CAST('x' || i AS INT) FROM range(3) t(i)");
   ASSERT_FALSE(bad_cast.ok());
   ASSERT_TRUE(bad_cast.error().place);
-  EXPECT_EQ(bad_cast.error().place->column, 18);
+  EXPECT_EQ(bad_cast.error().place->column, 20);
 }
 
 TEST_F(DatabaseTest, PlacesAnErrorInItsFile) {
@@ -223,7 +224,7 @@ TEST(ErrorFromDuckDb, AFullDiskIsToldInOurWords) {
 }
 
 TEST_F(DatabaseTest, DescribesWithoutRunning) {
-  const auto fields = session_->Describe("SELECT error('not run') AS a, 1 AS b, now() AS c, sum(1) AS d, [1] AS e");
+  const auto fields = session_->Describe("SELECT error('not run') AS a, 1 AS b, now() AS c, sum(1) AS d, [[1]] AS e");
   ASSERT_TRUE(fields.ok()) << fields.error().Format();
   const std::vector<Field> expected = {
       {"a", Type::kInt64}, {"b", Type::kInt64}, {"c", Type::kTimestamp}, {"d", Type::kInt64}, {"e", Type::kText}};
@@ -260,6 +261,38 @@ TEST_F(DatabaseTest, LoadsTemporaryTablesAndReadsThemBack) {
     EXPECT_EQ(result->columns[i].type, columns.columns[i].type);
     for (size_t row = 0; row < 5000; ++row) ASSERT_EQ(result->columns[i].At(row), columns.columns[i].At(row));
   }
+}
+
+TEST_F(DatabaseTest, ListsGoInAndOut) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"[1, NULL, -3]", "integer[]: [1, null, -3]"},
+      {"[1.5::DECIMAL(9,2), 2]", "number[]: [1.5, 2]"},
+      {"['a, b', '']", "text[]: [\"a, b\", \"\"]"},
+      {"[true, NULL]", "boolean[]: [true, null]"},
+      {"[TIMESTAMP '2013-05-01']", "timestamp[]: [\"2013-05-01T00:00:00Z\"]"},
+      {"[DATE '2013-05-01']", "date[]: [\"2013-05-01\"]"},
+      {"[]", "integer[]: []"},
+      {"[NULL]", "integer[]: [null]"},
+      {"NULL::FLOAT[]", "number[]: "},
+      {"[1, 2]::FLOAT[2]", "number[]: [1, 2]"},
+      {"['01:00'::TIME]", "text[]: [\"01:00:00\"]"},
+      {"[[1], [2]]", "text: [[1], [2]]"},
+  };
+  for (const auto& [sql, expected] : cases) {
+    SCOPED_TRACE(sql);
+    const auto read = session_->Query(fmt::format("SELECT {} AS l FROM range(3000)", sql));
+    ASSERT_TRUE(read.ok()) << read.error().Format();
+    const Column& column = read->columns[0];
+    EXPECT_EQ(fmt::format("{}: {}", TypeName(column.type), FormatValue(column.At(2999))), expected);
+    EXPECT_EQ(column.At(0), column.At(2999));
+    ASSERT_TRUE(session_->LoadTemporary("lists", *read).ok());
+    const auto back = session_->Query("SELECT l FROM lists");
+    ASSERT_TRUE(back.ok()) << back.error().Format();
+    ASSERT_EQ(back->columns[0].type, column.type);
+    for (size_t row = 0; row < 3000; ++row) ASSERT_EQ(back->columns[0].At(row), column.At(row));
+    EXPECT_EQ(One(fmt::format("SELECT {}", SqlLiteral(column.At(0)))), column.At(0));
+  }
+  EXPECT_EQ(session_->Query("SELECT [9223372036854775808]").error().code, "sql_value");
 }
 
 TEST_F(DatabaseTest, RefusesTextThatIsNotUtf8) {

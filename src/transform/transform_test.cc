@@ -197,7 +197,7 @@ TEST_F(TransformTest, StoresOnlyTheTypesOfTheLake) {
            "max(moment)::DATE AS day, list(v) AS l, bool_or(v > 0) AS any, 1.5::FLOAT AS f, now() AS asked FROM events");
   Update("typed", 1);
   EXPECT_EQ(Rows("SELECT data_type FROM information_schema.columns WHERE table_name = 'typed' ORDER BY ordinal_position"),
-            "BIGINT DOUBLE BIGINT TIMESTAMP DATE VARCHAR BOOLEAN DOUBLE TIMESTAMP BIGINT TIMESTAMP");
+            "BIGINT DOUBLE BIGINT TIMESTAMP DATE BIGINT[] BOOLEAN DOUBLE TIMESTAMP BIGINT TIMESTAMP");
   EXPECT_EQ(Rows("SELECT total, mean, n, zoned, l, asked FROM typed"), "10,10,1,2020-01-01T01:00:00Z,[10],2020-01-01T01:00:00Z");
 }
 

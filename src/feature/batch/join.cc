@@ -134,7 +134,7 @@ struct OutputColumn {
   OutputColumn(Type output_type, size_t rows) : type(output_type), valid(rows, 0) {
     if (type == Type::kDouble) {
       doubles.resize(rows);
-    } else if (type == Type::kText) {
+    } else if (HoldsBytes(type)) {
       texts.resize(rows);
     } else {
       ints.resize(rows);
@@ -145,7 +145,7 @@ struct OutputColumn {
     valid[row] = 1;
     if (type == Type::kDouble) {
       doubles[row] = value.number;
-    } else if (type == Type::kText) {
+    } else if (HoldsBytes(type)) {
       texts[row] = value.text;
     } else {
       ints[row] = value.integer;
@@ -153,7 +153,7 @@ struct OutputColumn {
   }
   Column Finish(std::string name) {
     Column column(std::move(name), type);
-    if (type == Type::kText) {
+    if (HoldsBytes(type)) {
       for (size_t row = 0; row < valid.size(); ++row) valid[row] != 0 ? column.AppendText(texts[row]) : column.AppendNull();
       return column;
     }

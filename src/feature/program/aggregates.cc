@@ -146,9 +146,9 @@ class Last : public OverSlot {
 class CountDistinct : public OverSlot {
  public:
   CountDistinct(const AggregatePlan& plan, const RowStore& rows) : OverSlot(plan, rows), type_(plan.argument) {}
-  void Add(uint32_t row) override { type_ == Type::kText ? ++texts_[std::string(Value(row).text)] : ++integers_[Key(row)]; }
+  void Add(uint32_t row) override { HoldsBytes(type_) ? ++texts_[std::string(Value(row).text)] : ++integers_[Key(row)]; }
   void Remove(uint32_t row) override {
-    type_ == Type::kText ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row));
+    HoldsBytes(type_) ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row));
   }
   void Clear() override { texts_.clear(), integers_.clear(); }
   Datum Result() override { return Datum::Integer(static_cast<int64_t>(texts_.size() + integers_.size())); }

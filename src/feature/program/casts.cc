@@ -134,15 +134,17 @@ EvaluateFunction Cast(Type from, Type to) {
       if (to == Type::kBool) return Strict1<TextToBool>;
       if (to == Type::kInt64) return Strict1<TextToInteger>;
       if (to == Type::kDouble) return Strict1<TextToNumber>;
-      return to == Type::kTimestamp ? Strict1<TextToTimestamp> : Strict1<TextToDate>;
+      if (to == Type::kTimestamp) return Strict1<TextToTimestamp>;
+      return to == Type::kDate ? Strict1<TextToDate> : nullptr;
     case Type::kTimestamp:
       if (to == Type::kDate) return Strict1<TimestampToDate>;
       return to == Type::kText ? Strict1<TimestampToText> : nullptr;
     case Type::kDate:
       if (to == Type::kTimestamp) return Strict1<DateToTimestamp>;
       return to == Type::kText ? Strict1<DateToText> : nullptr;
+    default:
+      return nullptr;
   }
-  return nullptr;
 }
 
 }  // namespace tidemill::functions

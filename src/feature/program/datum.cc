@@ -11,6 +11,21 @@ std::weak_ordering CompareNumbers(double a, double b) {
   return static_cast<int>(std::isnan(a)) <=> static_cast<int>(std::isnan(b));
 }
 
+/// Element by element, then by length; a null is the largest element, and equals another.
+std::weak_ordering CompareLists(const Datum& a, const Datum& b, Type type,
+                                std::weak_ordering (*compare)(const Datum&, const Datum&, Type)) {
+  const Type element = ElementType(type);
+  const ListView left(a.text, element);
+  const ListView right(b.text, element);
+  for (size_t i = 0; i < left.size() && i < right.size(); ++i) {
+    if (left.IsNull(i) && right.IsNull(i)) continue;
+    if (left.IsNull(i) || right.IsNull(i)) return right.IsNull(i) ? std::weak_ordering::less : std::weak_ordering::greater;
+    const auto order = compare(ElementDatum(left, i, element), ElementDatum(right, i, element), element);
+    if (order != 0) return order;
+  }
+  return left.size() <=> right.size();
+}
+
 }  // namespace
 
 Datum ToDatum(const Value& value, Type type) {
@@ -34,6 +49,8 @@ Datum ToDatum(const Value& value, Type type) {
     case Type::kDate:
       if (const Date* v = std::get_if<Date>(&value)) return Datum::Integer(v->days);
       break;
+    default:
+      if (const List* v = std::get_if<List>(&value); v != nullptr && v->element == ElementType(type)) return Datum::Text(v->bytes);
   }
   return Datum::Null();
 }
@@ -53,14 +70,15 @@ Value ToValue(const Datum& datum, Type type) {
       return Timestamp{datum.integer};
     case Type::kDate:
       return Date{static_cast<int32_t>(datum.integer)};
+    default:
+      return List{ElementType(type), std::string(datum.text)};
   }
-  return {};
 }
 
 Datum ColumnDatum(const Column& column, size_t row) {
   if (column.IsNull(row)) return Datum::Null();
   if (column.type == Type::kDouble) return Datum::Number(column.doubles[row]);
-  if (column.type == Type::kText) return Datum::Text(column.Text(row));
+  if (HoldsBytes(column.type)) return Datum::Text(column.Text(row));
   return Datum::Integer(column.ints[row]);
 }
 
@@ -69,20 +87,29 @@ void AppendDatum(const Datum& datum, Column& column) {
     column.AppendNull();
   } else if (column.type == Type::kDouble) {
     column.AppendDouble(datum.number);
-  } else if (column.type == Type::kText) {
+  } else if (HoldsBytes(column.type)) {
     column.AppendText(datum.text);
   } else {
     column.AppendInt(datum.integer);
   }
 }
 
+Datum ElementDatum(const ListView& list, size_t at, Type element) {
+  if (list.IsNull(at)) return Datum::Null();
+  if (element == Type::kText) return Datum::Text(list.Text(at));
+  if (element == Type::kDouble) return Datum::Number(list.Number(at));
+  return Datum::Integer(list.Int(at));
+}
+
 std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type) {
+  if (IsList(type)) return CompareLists(a, b, type, CompareDatums);
   if (type == Type::kDouble) return CompareNumbers(a.number, b.number);
   if (type == Type::kText) return a.text <=> b.text;
   return a.integer <=> b.integer;
 }
 
 std::weak_ordering CompareDatumsTotally(const Datum& a, const Datum& b, Type type) {
+  if (IsList(type)) return CompareLists(a, b, type, CompareDatumsTotally);
   const std::weak_ordering order = CompareDatums(a, b, type);
   if (type != Type::kDouble || order != 0) return order;
   return static_cast<int>(std::signbit(b.number)) <=> static_cast<int>(std::signbit(a.number));

@@ -18,7 +18,7 @@ struct Datum {
     int64_t integer = 0;  ///< kBool, kInt64, kTimestamp (micros), kDate (days)
     double number;        ///< kDouble
   };
-  std::string_view text;  ///< kText
+  std::string_view text;  ///< kText, and lists packed (base/list.h)
 
   static Datum Null() { return {}; }
   static Datum Integer(int64_t value) {
@@ -64,6 +64,9 @@ Datum ToDatum(const Value& value, Type type);
 Value ToValue(const Datum& datum, Type type);
 Datum ColumnDatum(const Column& column, size_t row);
 void AppendDatum(const Datum& datum, Column& column);
+
+/// An element of a list whose elements have that type.
+Datum ElementDatum(const ListView& list, size_t at, Type element);
 
 /// DuckDB's order of two values that are not null: NaN equals NaN and is the largest number, -0.0 equals 0.0.
 std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type);

@@ -104,7 +104,7 @@ class KernelState : public EntityState {
     if (type == Type::kDouble) {
       const auto bits = std::bit_cast<uint64_t>(datum.number);
       for (int shift = 0; shift < 64; shift += 8) bytes += static_cast<char>(bits >> shift);
-    } else if (type == Type::kText) {
+    } else if (HoldsBytes(type)) {
       AppendVarint(datum.text.size(), bytes);
       bytes += datum.text;
     } else {
@@ -143,7 +143,7 @@ class KernelState : public EntityState {
 
   static Datum LoadSlot(Type type, VarintReader& reader) {
     if (reader.Bytes(1) != std::string_view("\1", 1)) return Datum::Null();
-    if (type == Type::kText) return Datum::Text(reader.Bytes(reader.Unsigned()));
+    if (HoldsBytes(type)) return Datum::Text(reader.Bytes(reader.Unsigned()));
     if (type != Type::kDouble) return Datum::Integer(reader.Signed());
     uint64_t bits = 0;
     const std::string_view raw = reader.Bytes(8);

@@ -8,7 +8,7 @@ namespace {
 Datum EvaluateColumn(const Node& node, Evaluation& evaluation) { return evaluation.inputs[static_cast<size_t>(node.column)]; }
 Datum EvaluateConstant(const Node& node, Evaluation&) {
   // The text is taken from the node itself, which may have been moved since it was made.
-  return node.type == Type::kText && !node.constant.null ? Datum::Text(node.constant_text) : node.constant;
+  return HoldsBytes(node.type) && !node.constant.null ? Datum::Text(node.constant_text) : node.constant;
 }
 Datum EvaluateCase(const Node& node, Evaluation& evaluation) {
   size_t at = 0;

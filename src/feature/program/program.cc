@@ -35,6 +35,11 @@ Json ValueToJson(const Value& value) {
       return std::get<Timestamp>(value).micros;
     case 6:
       return std::get<Date>(value).days;
+    case 7: {
+      Json items = Json::array();
+      for (const Value& element : ListElements(std::get<List>(value))) items.push_back(ValueToJson(element));
+      return items;
+    }
     default:
       return nullptr;
   }
@@ -108,6 +113,18 @@ Result<std::optional<Duration>> DurationMember(const Json& json, const char* nam
   return std::optional<Duration>(Duration{member.get<int64_t>()});
 }
 
+Result<Value> ValueFromJson(const Json& json, Type type);
+
+Result<Value> ListFromJson(const Json& json, Type element) {
+  if (!json.is_array()) return BadProgram("a constant does not have its type");
+  std::vector<Value> values;
+  for (const Json& item : json) {
+    TIDEMILL_ASSIGN_OR_RETURN(Value value, ValueFromJson(item, element));
+    values.push_back(std::move(value));
+  }
+  return Value(MakeList(element, values));
+}
+
 Result<Value> ValueFromJson(const Json& json, Type type) {
   const Error error = BadProgram("a constant does not have its type");
   if (json.is_null()) return Value();
@@ -125,6 +142,8 @@ Result<Value> ValueFromJson(const Json& json, Type type) {
       return Value(Date{json.get<int32_t>()});
     case Type::kDouble:
       break;
+    default:
+      return ListFromJson(json, ElementType(type));
   }
   if (json.is_number()) return Value(json.get<double>());
   if (json == "nan") return Value(std::numeric_limits<double>::quiet_NaN());

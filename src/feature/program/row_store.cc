@@ -23,7 +23,7 @@ void RowStore::Append(int64_t event, int64_t known, int64_t sequence, std::span<
     const Datum& datum = slots[i];
     Slots& column = slots_[i];
     column.valid.push_back(datum.null ? 0 : 1);
-    if (column.type == Type::kText) {
+    if (HoldsBytes(column.type)) {
       column.bits.push_back(static_cast<int64_t>(column.chars.size()));
       column.lengths.push_back(static_cast<uint32_t>(datum.text.size()));
       column.chars.append(datum.text);
@@ -41,7 +41,7 @@ void RowStore::AppendFrom(const RowStore& other, size_t row) {
     Slots& to = slots_[i];
     const Slots& from = other.slots_[i];
     to.valid.push_back(from.valid[row]);
-    if (to.type == Type::kText) {
+    if (HoldsBytes(to.type)) {
       to.bits.push_back(static_cast<int64_t>(to.chars.size()));
       to.lengths.push_back(from.lengths[row]);
       to.chars.append(from.chars, static_cast<size_t>(from.bits[row]), from.lengths[row]);
@@ -70,7 +70,7 @@ Datum RowStore::Slot(size_t slot, size_t row) const {
   const Slots& column = slots_[slot];
   if (column.valid[row] == 0) return Datum::Null();
   if (column.type == Type::kDouble) return Datum::Number(Number(slot, row));
-  if (column.type != Type::kText) return Datum::Integer(column.bits[row]);
+  if (!HoldsBytes(column.type)) return Datum::Integer(column.bits[row]);
   return Datum::Text(std::string_view(column.chars).substr(static_cast<size_t>(column.bits[row]), column.lengths[row]));
 }
 
@@ -82,7 +82,7 @@ std::weak_ordering RowStore::Compare(size_t a, size_t b) const {
     const Slots& column = slots_[slot];
     if (column.valid[a] != column.valid[b]) return column.valid[a] <=> column.valid[b];
     // Doubles are compared by their bits: any order that tells all values apart will do.
-    const auto order = column.type == Type::kText ? std::weak_ordering(Slot(slot, a).text <=> Slot(slot, b).text)
+    const auto order = HoldsBytes(column.type) ? std::weak_ordering(Slot(slot, a).text <=> Slot(slot, b).text)
                                                   : std::weak_ordering(column.bits[a] <=> column.bits[b]);
     if (order != 0) return order;
   }
