@@ -27,8 +27,8 @@ bench: build
 format:
 	git ls-files 'src/*.h' 'src/*.cc' | xargs -r clang-format -i
 
-lint: build
-	git ls-files 'src/*.cc' | xargs -r -n 4 -P 2 clang-tidy --quiet -p build/$(PRESET)
+lint: dependencies
+	scripts/lint
 	python3 tests/layering_test.py
 
 clean:
