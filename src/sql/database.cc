@@ -173,6 +173,19 @@ class DuckDbSession : public Session {
     return Append(std::string(table), columns, &raw_types);
   }
 
+  Status ExecuteOver(std::string_view view, RowStream rows, std::string_view sql) override {
+    ArrowStream stream(std::move(rows));
+    const std::string name(view);
+    if (duckdb_arrow_scan(connection_, name.c_str(), stream.handle()) != DuckDBSuccess) {
+      return InternalError(fmt::format("DuckDB did not take the stream '{}'", name));
+    }
+    const Status status = Execute(sql);
+    const Status dropped = Execute(fmt::format("DROP VIEW IF EXISTS {}", QuoteIdentifier(view)));
+    TIDEMILL_RETURN_IF_ERROR(stream.status());
+    TIDEMILL_RETURN_IF_ERROR(status);
+    return dropped;
+  }
+
   void Interrupt() override { duckdb_interrupt(connection_); }
 
  private:

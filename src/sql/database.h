@@ -9,6 +9,7 @@
 
 #include "base/columns.h"
 #include "base/result.h"
+#include "sql/arrow_stream.h"
 
 namespace tidemill {
 
@@ -43,6 +44,9 @@ class Session {
   virtual Result<std::vector<Field>> Describe(std::string_view sql) = 0;
   /// Makes (or replaces) a temporary table from columns, chunk by chunk.
   virtual Status LoadTemporary(std::string_view table, const Columns& columns) = 0;
+  /// Runs statements in which `view` stands for the rows of a stream, read once, in their order, while they are made: for
+  /// COPY and CREATE TABLE AS. `next` must not use this session; its error is returned as it is.
+  virtual Status ExecuteOver(std::string_view view, RowStream rows, std::string_view sql) = 0;
   /// Stops the statement running in another thread; it fails with code "interrupted".
   virtual void Interrupt() = 0;
 };

@@ -310,6 +310,74 @@ TEST_F(DatabaseTest, KnowsTimeZonesAndStandsInUtc) {
   EXPECT_EQ(FormatValue(One("SELECT TIMESTAMPTZ '2013-03-10 03:30:00'::TIMESTAMP")), "2013-03-10T03:30:00Z");
 }
 
+/// Batches of 1000 rows of every type, with nulls.
+RowStream ManyRows(int64_t rows, int64_t fail_at = -1) {
+  RowStream stream;
+  stream.fields = {{"id", Type::kInt64}, {"na\"me", Type::kText}, {"yes", Type::kBool},
+                   {"x", Type::kDouble}, {"t", Type::kTimestamp}, {"day", Type::kDate}};
+  stream.next = [fields = stream.fields, rows, fail_at, at = int64_t{0}]() mutable -> Result<std::optional<Columns>> {
+    if (at == fail_at) return UserError("made_up", "no more rows", "a hint");
+    if (at >= rows) return std::optional<Columns>();
+    Columns batch;
+    for (const Field& field : fields) batch.columns.emplace_back(field.name, field.type);
+    for (const int64_t end = std::min(at + 1000, rows); at < end; ++at) {
+      batch.columns[0].AppendInt(at);
+      for (size_t i = 1; i < fields.size(); ++i) {
+        if (at % 7 == static_cast<int64_t>(i)) {
+          batch.columns[i].AppendNull();
+        } else if (fields[i].type == Type::kText) {
+          batch.columns[i].AppendText(std::string(static_cast<size_t>(at % 20), 'a') + "\u00e9");
+        } else if (fields[i].type == Type::kDouble) {
+          batch.columns[i].AppendDouble(static_cast<double>(at) / 3);
+        } else {
+          batch.columns[i].AppendInt(fields[i].type == Type::kBool ? at % 3 % 2 : at);
+        }
+      }
+    }
+    return std::optional<Columns>(std::move(batch));
+  };
+  return stream;
+}
+
+TEST_F(DatabaseTest, AStreamOfRowsBecomesATableInItsOrder) {
+  const int64_t rows = 300'000;
+  const Status made = session_->ExecuteOver("incoming", ManyRows(rows), "CREATE TABLE kept AS SELECT * FROM incoming");
+  ASSERT_TRUE(made.ok()) << made.error().Format();
+  const auto kept = session_->Query("SELECT * FROM kept");
+  ASSERT_TRUE(kept.ok()) << kept.error().Format();
+  ASSERT_EQ(kept->rows(), static_cast<size_t>(rows));
+  RowStream again = ManyRows(rows);
+  size_t at = 0;
+  for (auto batch = again.next(); *batch; batch = again.next()) {
+    for (size_t i = 0; i < again.fields.size(); ++i) {
+      const Column& expected = (*batch)->columns[i];
+      const Column& actual = kept->columns[i];
+      ASSERT_EQ(actual.name, again.fields[i].name);
+      ASSERT_EQ(actual.type, expected.type);
+      for (size_t row = 0; row < expected.size(); ++row) ASSERT_EQ(actual.At(at + row), expected.At(row)) << at + row;
+    }
+    at += (*batch)->rows();
+  }
+  EXPECT_FALSE(session_->Query("SELECT * FROM incoming").ok());
+}
+
+TEST_F(DatabaseTest, AnErrorOfAStreamIsGivenBackWhole) {
+  const Status made =
+      session_->ExecuteOver("incoming", ManyRows(300'000, 250'000), "CREATE TABLE kept AS SELECT * FROM incoming");
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, "made_up");
+  EXPECT_EQ(made.error().hint, "a hint");
+  EXPECT_FALSE(session_->Query("SELECT * FROM kept").ok());
+  RowStream bad = ManyRows(0);
+  bad.fields = {{"name", Type::kText}};
+  bad.next = [&]() -> Result<std::optional<Columns>> {
+    Columns batch;
+    batch.columns.emplace_back("name", Type::kText).AppendText("\xff\xfe");
+    return std::optional<Columns>(std::move(batch));
+  };
+  EXPECT_EQ(session_->ExecuteOver("incoming", bad, "CREATE TABLE kept AS SELECT * FROM incoming").error().code, "not_utf8");
+}
+
 TEST_F(DatabaseTest, InterruptStopsARunningStatement) {
   std::jthread interrupter([this](const std::stop_token& stop) {
     while (!stop.stop_requested()) {

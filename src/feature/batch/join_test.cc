@@ -238,5 +238,81 @@ TEST_F(JoinTest, ThreadsAndOrderOfRowsChangeNoBit) {
   for (size_t i = 0; i < actual.columns.size(); ++i) ExpectSameColumn(actual.columns[i], expected.columns[i]);
 }
 
+TEST_F(JoinTest, BlocksChangeNoBit) {
+  std::mt19937_64 random(37);
+  ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 800, 1000)).ok());
+  const Columns spine = RandomSpine(random, 7000, 1000);
+  const Program many = Compile({"k"}, ManyFeatures(Feature));
+  const Program latest =
+      Compile({"k", "g"}, {Feature("s", "last(s)"), Feature("x", "last(x) - last(i)", {}, -1.0)}, Duration{90 * kSecond});
+  const std::vector<ViewJoin> views = {{&many, "events", "happened", {"k"}, "a", {}},
+                                       {&latest, "events", "happened", {"k", "g"}, "b", {}},
+                                       {&many, "events", "happened", {"k"}, "c", {"latest", "n_20s"}}};
+  const auto expected = JoinFeatures(*session_, spine, "t", views, kNow, 2);
+  ASSERT_TRUE(expected.ok()) << expected.error().Format();
+  ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
+  FeatureJoinRequest request{"SELECT * FROM spine", "t", views, kNow, 2, 0};
+  auto join = FeatureJoin::Start(*session_, request);
+  ASSERT_TRUE(join.ok()) << join.error().Format();
+  EXPECT_EQ((*join)->spine_rows(), 7000);
+  size_t at = 0;
+  size_t batches = 0;
+  for (auto batch = (*join)->Next();; batch = (*join)->Next()) {
+    ASSERT_TRUE(batch.ok()) << batch.error().Format();
+    if (!*batch) break;
+    ++batches;
+    ASSERT_EQ((*batch)->columns.size(), expected->columns.size());
+    for (size_t i = 0; i < expected->columns.size(); ++i) {
+      const Column& column = (*batch)->columns[i];
+      ASSERT_EQ(column.name, expected->columns[i].name);
+      for (size_t row = 0; row < column.size(); ++row) {
+        ASSERT_TRUE(testing::SameBits(column.At(row), expected->columns[i].At(at + row))) << column.name << " row " << at + row;
+      }
+    }
+    at += (*batch)->rows();
+  }
+  EXPECT_EQ(at, spine.rows());
+  EXPECT_GT(batches, 2U);
+}
+
+TEST_F(JoinTest, AJoinMayBeLeftInTheMiddle) {
+  std::mt19937_64 random(47);
+  ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 800, 1000)).ok());
+  ASSERT_TRUE(session_->LoadTemporary("spine", RandomSpine(random, 20000, 1000)).ok());
+  const Program program = Compile({"k"}, ManyFeatures(Feature));
+  for (int round = 0; round < 3; ++round) {
+    auto join = FeatureJoin::Start(*session_,
+                                   {"SELECT * FROM spine", "t", {{&program, "events", "happened", {"k"}, "a", {}}}, kNow, 2, 0});
+    ASSERT_TRUE(join.ok()) << join.error().Format();
+    for (int i = 0; i < round; ++i) ASSERT_TRUE((*join)->Next().ok());
+  }
+  EXPECT_FALSE(session_->Query("SELECT * FROM temp.main.tidemill_spine").ok());
+}
+
+/// The way without the kernel gives what the kernel gives.
+TEST_F(JoinTest, LatestValuesAreThoseOfTheKernel) {
+  std::mt19937_64 random(57);
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 400, 400)).ok());
+    const Columns spine = RandomSpine(random, 400, 400);
+    const std::optional<Duration> ttl =
+        round % 2 == 0 ? std::optional<Duration>(Duration{(round + 1) * 7 * kSecond}) : std::nullopt;
+    const std::vector<int64_t> windows = round % 3 == 0 ? std::vector<int64_t>{40} : std::vector<int64_t>{};
+    std::vector<FeatureDefinition> features = {Feature("s", "last(s)", windows), Feature("x", "last(x)", windows, -1.0),
+                                               Feature("both", "last(i) + last(x)", windows)};
+    const Program latest = Compile({"g"}, features, ttl);
+    features.push_back(Feature("n", "count(*)"));
+    const Program kernel = Compile({"g"}, features, ttl);
+    const Columns expected = Join(kernel, spine, {"g"});
+    const Columns actual = Join(latest, spine, {"g"});
+    for (const Column& column : actual.columns) {
+      SCOPED_TRACE(column.name);
+      ASSERT_NE(expected.Find(column.name), nullptr);
+      ExpectSameColumn(column, *expected.Find(column.name));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "feature/batch/entity_index.h"
+#include "feature/program/compiled_program.h"
+#include "feature/program/program.h"
+#include "feature/program/row_store.h"
+#include "sql/database.h"
+
+namespace tidemill {
+
+/// Rows of a view by entity: those of entity e are positions begin[e] to begin[e + 1] of `rows`, strictly increasing by
+/// (event, sequence).
+struct EntityRows {
+  RowStore rows;
+  std::vector<size_t> begin{0};
+  size_t duplicates = 0;  ///< rows that were there twice, left out
+
+  size_t entities() const { return begin.size() - 1; }
+};
+
+/// Reads the rows of a view's table for which `condition` (SQL, may be empty) is true, and numbers their entities in `index`.
+Result<EntityRows> ReadEntityRows(Session& session, const Program& program, const CompiledProgram& compiled,
+                                  const std::string& table_sql, const std::string& event_time, const std::string& condition,
+                                  EntityIndex& index);
+
+}  // namespace tidemill

@@ -1,0 +1,321 @@
+#include "feature/batch/feature_join.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "feature/batch/join_plan.h"
+#include "feature/batch/view_joiner.h"
+#include "feature/view_rows.h"
+
+namespace tidemill {
+namespace {
+
+constexpr size_t kRowsAtOnce = 122'880;  // a row group of Parquet
+constexpr size_t kBlockRowsMin = 2048;
+constexpr size_t kBlockRowsBest = 2'000'000;
+constexpr int64_t kSpineRowsToLookUp = 200'000;
+constexpr std::string_view kSpineTable = "temp.main.tidemill_spine";
+
+/// A block of the spine with all its features.
+struct JoinedBlock {
+  SpineBlock block;
+  std::vector<BlockOrder> orders;       ///< by JoinPlan::keys
+  std::vector<BlockFeatures> features;  ///< by view
+};
+
+void AppendRows(const Column& from, size_t begin, size_t end, Column& to) {
+  const auto range = [&](const auto& source, auto& target) {
+    target.insert(target.end(), source.begin() + static_cast<ptrdiff_t>(begin), source.begin() + static_cast<ptrdiff_t>(end));
+  };
+  range(from.valid, to.valid);
+  if (from.type == Type::kText) {
+    const uint64_t shift = to.chars.size() - from.offsets[begin];
+    to.chars.append(from.chars, from.offsets[begin], from.offsets[end] - from.offsets[begin]);
+    for (size_t row = begin; row < end; ++row) to.offsets.push_back(from.offsets[row + 1] + shift);
+  } else if (from.type == Type::kDouble) {
+    range(from.doubles, to.doubles);
+  } else {
+    range(from.ints, to.ints);
+  }
+}
+
+/// Blocks on their way from the thread that joins to the one that takes. The joiner may be one block ahead.
+class BlockQueue {
+ public:
+  void Begin() { finished_ = false; }
+  /// Waits until the block before has been taken; false when nobody wants more.
+  bool WaitForRoom() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return stopped_ || waiting_ == nullptr; });
+    return !stopped_;
+  }
+  void Put(std::unique_ptr<JoinedBlock> block) {
+    const std::lock_guard lock(mutex_);
+    waiting_ = std::move(block);
+    changed_.notify_all();
+  }
+  void Finish(Status status) {
+    const std::lock_guard lock(mutex_);
+    status_ = std::move(status);
+    finished_ = true;
+    changed_.notify_all();
+  }
+  /// Returns whether something still runs.
+  bool Stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    changed_.notify_all();
+    return !finished_;
+  }
+  /// nullptr after the last.
+  Result<std::unique_ptr<JoinedBlock>> Take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting_ != nullptr || finished_; });
+    if (waiting_ == nullptr) TIDEMILL_RETURN_IF_ERROR(status_);
+    auto block = std::move(waiting_);
+    changed_.notify_all();
+    return block;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::unique_ptr<JoinedBlock> waiting_;
+  Status status_ = Ok();
+  bool finished_ = true;  ///< until Begin()
+  bool stopped_ = false;
+};
+
+/// Hands out a block in pieces, in the spine's order.
+class BlockReader {
+ public:
+  explicit BlockReader(const JoinPlan& plan) : plan_(plan) {}
+
+  bool done() const { return block_ == nullptr || at_ >= block_->block.rows(); }
+  void Read(std::unique_ptr<JoinedBlock> block) {
+    block_ = std::move(block);
+    at_ = 0;
+  }
+  void Release() { block_.reset(); }
+
+  Columns Next() {
+    const size_t end = std::min(at_ + kRowsAtOnce, block_->block.rows());
+    Columns rows;
+    for (const Column& from : block_->block.columns.columns) {
+      Column& to = rows.columns.emplace_back(from.name, from.type);
+      to.Reserve(end - at_);
+      AppendRows(from, at_, end, to);
+    }
+    const size_t first_feature = rows.columns.size();
+    for (const Field& field : plan_.features) rows.columns.emplace_back(field.name, field.type).Reserve(end - at_);
+    size_t feature = first_feature;
+    for (const BlockFeatures& features : block_->features) {
+      AppendFeatures(features, end, std::span(rows.columns).subspan(feature, features.records->types().size()));
+      feature += features.records->types().size();
+    }
+    at_ = end;
+    return rows;
+  }
+
+ private:
+  /// Few rows at a time, so that a record read for one column is in the cache for the others.
+  void AppendFeatures(const BlockFeatures& features, size_t end, std::span<Column> columns) {
+    constexpr size_t kRows = 1024;
+    std::array<const uint64_t*, kRows> records{};
+    for (size_t begin = at_; begin < end; begin += kRows) {
+      const size_t count = std::min(kRows, end - begin);
+      for (size_t i = 0; i < count; ++i) {
+        const uint32_t record = features.record_of_row[begin + i];
+        records[i] = record == BlockFeatures::kDefault ? features.defaults->Row(0) : features.records->Row(record);
+        __builtin_prefetch(records[i]);
+      }
+      for (size_t i = 0; i < columns.size(); ++i) features.records->AppendTo(columns[i], std::span(records).first(count), i);
+    }
+  }
+
+  const JoinPlan& plan_;
+  std::unique_ptr<JoinedBlock> block_;
+  size_t at_ = 0;
+};
+
+struct SpineSummary {
+  int64_t rows = 0;
+  int64_t first = INT64_MAX;  ///< time
+  int64_t last = INT64_MIN;
+};
+
+class StreamedJoin : public FeatureJoin {
+ public:
+  StreamedJoin(Session& session, const FeatureJoinRequest& request, JoinPlan plan)
+      : session_(session),
+        now_(request.now),
+        threads_(std::max(request.threads, 1)),
+        memory_bytes_(request.memory_mb * 1024 * 1024),
+        plan_(std::move(plan)),
+        reader_(plan_) {
+    fields_ = plan_.spine;
+    fields_.insert(fields_.end(), plan_.features.begin(), plan_.features.end());
+  }
+
+  ~StreamedJoin() override {
+    if (queue_.Stop()) session_.Interrupt();
+    if (thread_.joinable()) thread_.join();
+    [[maybe_unused]] const Status dropped = session_.Execute(fmt::format("DROP TABLE IF EXISTS {}", kSpineTable));
+  }
+
+  Status Begin() {
+    TIDEMILL_ASSIGN_OR_RETURN(spine_, Summarize());
+    for (const auto& keys : plan_.keys) {
+      std::vector<Type> types;
+      for (const size_t column : keys) types.push_back(plan_.spine[column].type);
+      indices_.emplace_back(std::move(types));
+    }
+    for (const JoinPlan::View& view : plan_.views) {
+      TIDEMILL_ASSIGN_OR_RETURN(auto joiner, Hold(view));
+      joiners_.push_back(std::move(joiner));
+    }
+    queue_.Begin();
+    thread_ = std::thread([this] { queue_.Finish(JoinAll()); });
+    return Ok();
+  }
+
+  const std::vector<Field>& fields() const override { return fields_; }
+  int64_t spine_rows() const override { return spine_.rows; }
+
+  Result<std::optional<Columns>> Next() override {
+    while (reader_.done()) {
+      reader_.Release();
+      TIDEMILL_ASSIGN_OR_RETURN(auto block, queue_.Take());
+      if (block == nullptr) return std::optional<Columns>();
+      reader_.Read(std::move(block));
+    }
+    return std::optional<Columns>(reader_.Next());
+  }
+
+ private:
+  Result<SpineSummary> Summarize() {
+    const std::string time = QuoteIdentifier(plan_.spine[plan_.time_column].name);
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns row,
+                              session_.Query(fmt::format("SELECT count(*), min({0}), max({0}) FROM {1}", time, kSpineTable)));
+    SpineSummary summary;
+    summary.rows = row.columns[0].ints[0];
+    if (!row.columns[1].IsNull(0)) summary.first = row.columns[1].ints[0];
+    if (!row.columns[2].IsNull(0)) summary.last = row.columns[2].ints[0];
+    return summary;
+  }
+
+  /// The rows that can matter: known, and not too old for the first row of the spine.
+  std::string RowsCondition(const JoinPlan::View& view) const {
+    if (spine_.first == INT64_MAX) return "false";
+    const std::string event = QuoteIdentifier(view.event_time);
+    std::string condition =
+        TimeCondition("_known_at", "<=", std::min(now_.micros, spine_.last)) + " AND " + TimeCondition(event, "<=", spine_.last);
+    if (const auto reach = view.program.Reach()) condition += " AND " + TimeCondition(event, ">=", spine_.first - reach->micros);
+    return condition;
+  }
+
+  /// The view's table; of a small spine's entities only.
+  std::string Relation(const JoinPlan::View& view) const {
+    if (spine_.rows > kSpineRowsToLookUp) return view.table_sql;
+    std::string equal;
+    for (size_t i = 0; i < view.program.keys.size(); ++i) {
+      equal += fmt::format("{}v.{} = s.{}", i > 0 ? " AND " : "", QuoteIdentifier(view.program.keys[i].name),
+                           QuoteIdentifier(plan_.spine[plan_.keys[view.keys][i]].name));
+    }
+    return fmt::format("(SELECT v.* FROM (SELECT * FROM {}) v SEMI JOIN {} s ON {})", view.table_sql, kSpineTable, equal);
+  }
+
+  Result<std::unique_ptr<ViewJoiner>> Hold(const JoinPlan::View& view) {
+    TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows, ReadEntityRows(session_, view.program, *view.compiled, Relation(view),
+                                                              view.event_time, RowsCondition(view), indices_[view.keys]));
+    if (rows.duplicates > 0) {
+      return UserError("duplicate_rows",
+                       fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same "
+                                   "times, same values",
+                                   rows.duplicates, view.program.view),
+                       "a join in its SQL multiplies rows: join on a full key, or aggregate first");
+    }
+    return MakeViewJoiner(view.compiled, view.outputs, std::move(rows));
+  }
+
+  size_t BlockRows() const {
+    constexpr size_t kBytesPerColumn = 9;
+    constexpr size_t kBytesPerOrder = 24;
+    size_t bytes = plan_.spine.size() * kBytesPerColumn + plan_.keys.size() * kBytesPerOrder;
+    for (const JoinPlan::View& view : plan_.views) bytes += FeatureRecords::BytesPerRow(view.outputs.size());
+    return std::clamp(static_cast<size_t>(memory_bytes_) / 4 / bytes, kBlockRowsMin, kBlockRowsBest);
+  }
+
+  Status JoinAll() {
+    const size_t block_rows = BlockRows();
+    auto block = NewBlock(0, block_rows);
+    TIDEMILL_RETURN_IF_ERROR(session_.Stream(fmt::format("SELECT * FROM {}", kSpineTable), [&](const Columns& batch) -> Status {
+      for (size_t i = 0; i < batch.columns.size(); ++i) {
+        AppendRows(batch.columns[i], 0, batch.rows(), block->block.columns.columns[i]);
+      }
+      if (block->block.rows() < block_rows) return Ok();
+      const int64_t next = block->block.first_row + static_cast<int64_t>(block->block.rows());
+      TIDEMILL_RETURN_IF_ERROR(JoinBlock(std::move(block)));
+      block = NewBlock(next, block_rows);
+      return Ok();
+    }));
+    return block->block.rows() > 0 ? JoinBlock(std::move(block)) : Ok();
+  }
+
+  std::unique_ptr<JoinedBlock> NewBlock(int64_t first_row, size_t rows) const {
+    auto block = std::make_unique<JoinedBlock>();
+    block->block.first_row = first_row;
+    block->block.time_column = plan_.time_column;
+    const size_t reserved = std::min(rows, static_cast<size_t>(std::max<int64_t>(spine_.rows - first_row, 0)));
+    for (const Field& field : plan_.spine) block->block.columns.columns.emplace_back(field.name, field.type).Reserve(reserved);
+    return block;
+  }
+
+  Status JoinBlock(std::unique_ptr<JoinedBlock> joined) {
+    const Status stopped = Unavailable("interrupted", "the join was stopped");
+    if (!queue_.WaitForRoom()) return stopped;
+    for (size_t i = 0; i < plan_.keys.size(); ++i) {
+      std::vector<const Column*> keys;
+      for (const size_t column : plan_.keys[i]) keys.push_back(&joined->block.columns.columns[column]);
+      joined->orders.push_back(OrderBlock(indices_[i], keys, joined->block.times(), threads_));
+    }
+    joined->features.resize(plan_.views.size());
+    for (size_t i = 0; i < plan_.views.size(); ++i) {
+      joiners_[i]->Join(joined->block, joined->orders[plan_.views[i].keys], threads_, joined->features[i]);
+    }
+    queue_.Put(std::move(joined));
+    return Ok();
+  }
+
+  Session& session_;
+  const Timestamp now_;
+  const int threads_;
+  const int64_t memory_bytes_;
+  const JoinPlan plan_;
+  std::vector<Field> fields_;
+  SpineSummary spine_;
+  std::vector<EntityIndex> indices_;  ///< by JoinPlan::keys
+  std::vector<std::unique_ptr<ViewJoiner>> joiners_;
+  BlockQueue queue_;
+  BlockReader reader_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FeatureJoin>> FeatureJoin::Start(Session& session, const FeatureJoinRequest& request) {
+  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> spine, session.Describe(request.spine_sql));
+  TIDEMILL_ASSIGN_OR_RETURN(JoinPlan plan, PlanJoin(request, spine));
+  TIDEMILL_RETURN_IF_ERROR(
+      session.Execute(fmt::format("CREATE OR REPLACE TEMP TABLE {} AS {}", "tidemill_spine", request.spine_sql)));
+  auto join = std::make_unique<StreamedJoin>(session, request, std::move(plan));
+  TIDEMILL_RETURN_IF_ERROR(join->Begin());
+  return std::unique_ptr<FeatureJoin>(std::move(join));
+}
+
+}  // namespace tidemill

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/columns.h"
+#include "feature/program/datum.h"
+
+namespace tidemill {
+
+/// Texts that hold still until the arena goes away. One thread at a time.
+class TextArena {
+ public:
+  /// Keeps a copy; the result is what FeatureRecords holds for it.
+  uint64_t Keep(std::string_view text);
+  size_t bytes() const { return bytes_; }
+
+ private:
+  static constexpr size_t kChunkBytes = 64 * 1024;
+  std::deque<std::vector<char>> chunks_;
+  size_t bytes_ = 0;
+};
+
+/// Rows of features, each lying in one place, so that rows in one order can be handed out in another with a cache miss a row:
+/// 8 bytes a value and a bit, which says that it is not null. Different rows may be written from different threads.
+class FeatureRecords {
+ public:
+  explicit FeatureRecords(std::vector<Type> types);
+
+  size_t size() const { return words_.size() / stride_; }
+  size_t bytes() const { return words_.capacity() * sizeof(uint64_t); }
+  const std::vector<Type>& types() const { return types_; }
+  static size_t BytesPerRow(size_t values) { return (values + (values + 63) / 64) * sizeof(uint64_t); }
+
+  void Resize(size_t rows) { words_.resize(rows * stride_); }
+  void Reserve(size_t rows) { words_.reserve(rows * stride_); }
+  /// Writes a row; texts are kept in `arena`, which must live as long as this.
+  void Set(size_t row, std::span<const Datum> values, TextArena& arena);
+  const uint64_t* Row(size_t row) const { return words_.data() + row * stride_; }
+
+  /// Appends value `at` of each row (as Row() gives them) to a column of its type.
+  void AppendTo(Column& column, std::span<const uint64_t* const> rows, size_t at) const;
+
+ private:
+  std::vector<Type> types_;
+  size_t stride_ = 1;
+  std::vector<uint64_t> words_;
+};
+
+}  // namespace tidemill

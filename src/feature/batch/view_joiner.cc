@@ -1,0 +1,223 @@
+#include "feature/batch/view_joiner.h"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "feature/program/entity_kernel.h"
+
+namespace tidemill {
+namespace {
+
+constexpr size_t kRunsAtOnce = 16;
+
+int64_t AddSaturated(int64_t a, int64_t b) {
+  int64_t result = 0;
+  if (!__builtin_add_overflow(a, b, &result)) return result;
+  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+}
+
+std::vector<Type> OutputTypes(const CompiledProgram& program, const std::vector<size_t>& outputs) {
+  std::vector<Type> types;
+  for (const size_t output : outputs) types.push_back(program.output_type(output));
+  return types;
+}
+
+/// The features of a program that are wanted, one row of them at a time.
+class FeatureRow {
+ public:
+  FeatureRow(const CompiledProgram& program, const std::vector<size_t>& outputs)
+      : outputs_(outputs), all_(program.outputs()), wanted_(outputs.size()) {}
+  std::span<Datum> all() { return all_; }
+  std::span<const Datum> wanted() {
+    for (size_t i = 0; i < outputs_.size(); ++i) wanted_[i] = all_[outputs_[i]];
+    return wanted_;
+  }
+
+ private:
+  const std::vector<size_t>& outputs_;
+  std::vector<Datum> all_;
+  std::vector<Datum> wanted_;
+};
+
+/// What a program gives where nothing matches.
+class Defaults {
+ public:
+  Defaults(const std::shared_ptr<const CompiledProgram>& program, const std::vector<size_t>& outputs)
+      : records_(OutputTypes(*program, outputs)) {
+    EntityKernel kernel(program);
+    FeatureRow row(*program, outputs);
+    kernel.Query(0, row.all());
+    records_.Resize(1);
+    records_.Set(0, row.wanted(), texts_);
+  }
+  const FeatureRecords* records() const { return &records_; }
+
+ private:
+  FeatureRecords records_;
+  TextArena texts_;
+};
+
+/// Any program: an entity's rows go through the kernel, its spine rows ask.
+class KernelJoiner : public ViewJoiner {
+ public:
+  KernelJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows)
+      : program_(std::move(program)), outputs_(std::move(outputs)), rows_(std::move(rows)), defaults_(program_, outputs_) {}
+
+  void Join(const SpineBlock&, const BlockOrder& order, int threads, BlockFeatures& features) override {
+    features.own_records = FeatureRecords(OutputTypes(*program_, outputs_));
+    features.own_records.Resize(order.rows.size());
+    features.texts.resize(static_cast<size_t>(std::max(threads, 1)));
+    std::vector<std::unique_ptr<Worker>> workers(features.texts.size());
+    ShareOut(order.runs.size(), kRunsAtOnce, threads, [&](size_t at, size_t begin, size_t end) {
+      if (workers[at] == nullptr) workers[at] = std::make_unique<Worker>(program_, outputs_);
+      for (size_t run = begin; run < end; ++run) {
+        JoinRun(order, order.runs[run], *workers[at], features.own_records, features.texts[at]);
+      }
+    });
+    features.records = &features.own_records;
+    features.record_of_row = order.slot_of_row.data();
+    features.defaults = defaults_.records();
+  }
+
+ private:
+  static_assert(BlockOrder::kNoSlot == BlockFeatures::kDefault);
+
+  struct Worker {
+    Worker(const std::shared_ptr<const CompiledProgram>& program, const std::vector<size_t>& outputs)
+        : kernel(program), row(*program, outputs) {}
+    EntityKernel kernel;
+    FeatureRow row;
+  };
+
+  void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, Worker& worker, FeatureRecords& records,
+               TextArena& texts) const {
+    worker.kernel.Clear();
+    if (run.entity < rows_.entities()) AddRows(run.entity, order.times[run.begin], order.times[run.end - 1], worker.kernel);
+    for (uint32_t slot = run.begin; slot < run.end; ++slot) {
+      worker.kernel.Query(order.times[slot], worker.row.all());
+      records.Set(slot, worker.row.wanted(), texts);
+    }
+  }
+
+  /// Only those rows that a question between two times may see.
+  void AddRows(uint32_t entity, int64_t first, int64_t last, EntityKernel& kernel) const {
+    const auto& events = rows_.rows.events();
+    const auto begin = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity]);
+    const auto end = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity + 1]);
+    const int64_t reach = program_->Reach();
+    const auto from = reach == WindowPlan::kForever ? begin : std::upper_bound(begin, end, AddSaturated(first, -reach));
+    const auto until = std::upper_bound(from, end, last);
+    for (auto at = from; at != until; ++at) kernel.AddFrom(rows_.rows, static_cast<size_t>(at - events.begin()));
+  }
+
+  std::shared_ptr<const CompiledProgram> program_;
+  std::vector<size_t> outputs_;
+  EntityRows rows_;
+  Defaults defaults_;
+};
+
+/// Programs whose aggregates are all `last` over one window: the answer at a time is a function of one row, so the features of
+/// each row are computed once and a spine row only finds its row.
+class LatestJoiner : public ViewJoiner {
+ public:
+  static bool Answers(const CompiledProgram& program) {
+    const auto& aggregates = program.aggregates();
+    return program.windows().size() == 1 && std::all_of(aggregates.begin(), aggregates.end(), [](const AggregatePlan& plan) {
+             return plan.function == "last" && plan.filter_slot < 0 && !plan.skips_nulls;
+           });
+  }
+
+  LatestJoiner(const std::shared_ptr<const CompiledProgram>& program, const std::vector<size_t>& outputs, EntityRows rows)
+      : begin_(std::move(rows.begin)),
+        delay_(program->windows()[0].delay),
+        reach_(program->windows()[0].reach),
+        events_(rows.rows.events()),
+        records_(OutputTypes(*program, outputs)),
+        defaults_(program, outputs) {
+    FillRecords(*program, outputs, rows.rows);
+    FillEntries(rows.rows);
+  }
+
+  void Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
+    features.own_positions.assign(block.rows(), BlockFeatures::kDefault);
+    ShareOut(order.runs.size(), kRunsAtOnce, threads, [&](size_t, size_t begin, size_t end) {
+      for (size_t run = begin; run < end; ++run) JoinRun(order, order.runs[run], features.own_positions);
+    });
+    features.records = &records_;
+    features.record_of_row = features.own_positions.data();
+    features.defaults = defaults_.records();
+  }
+
+ private:
+  void FillRecords(const CompiledProgram& program, const std::vector<size_t>& outputs, const RowStore& rows) {
+    std::vector<Datum> latest(program.aggregates().size());
+    FeatureRow features(program, outputs);
+    TextPool texts;
+    records_.Resize(rows.size());
+    for (size_t row = 0; row < rows.size(); ++row) {
+      for (size_t i = 0; i < latest.size(); ++i) latest[i] = rows.Slot(static_cast<size_t>(program.aggregates()[i].slot), row);
+      texts.Reset();
+      program.FillOutputs(latest, texts, features.all());
+      records_.Set(row, features.wanted(), texts_);
+    }
+  }
+
+  /// For each entity the times at which rows enter, in order, and the latest row among those that have entered by then.
+  void FillEntries(const RowStore& rows) {
+    entry_times_.resize(rows.size());
+    latest_.resize(rows.size());
+    const auto entry_time = [&](size_t row) { return std::max(rows.known(row), AddSaturated(rows.event(row), delay_)); };
+    for (size_t entity = 0; entity + 1 < begin_.size(); ++entity) {
+      const size_t begin = begin_[entity];
+      const size_t end = begin_[entity + 1];
+      std::iota(latest_.begin() + static_cast<ptrdiff_t>(begin), latest_.begin() + static_cast<ptrdiff_t>(end),
+                static_cast<uint32_t>(begin));
+      const auto sooner = [&](uint32_t a, uint32_t b) { return entry_time(a) < entry_time(b); };
+      const std::span<uint32_t> positions = std::span(latest_).subspan(begin, end - begin);
+      if (!std::is_sorted(positions.begin(), positions.end(), sooner))
+        std::stable_sort(positions.begin(), positions.end(), sooner);
+      uint32_t latest = 0;
+      for (size_t at = begin; at < end; ++at) {
+        entry_times_[at] = entry_time(latest_[at]);
+        latest = at == begin ? latest_[at] : std::max(latest, latest_[at]);
+        latest_[at] = latest;
+      }
+    }
+  }
+
+  void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, std::vector<uint32_t>& positions) const {
+    if (run.entity + 1 >= begin_.size()) return;
+    const auto begin = entry_times_.begin() + static_cast<ptrdiff_t>(begin_[run.entity]);
+    const auto end = entry_times_.begin() + static_cast<ptrdiff_t>(begin_[run.entity + 1]);
+    auto entered = std::upper_bound(begin, end, order.times[run.begin]);
+    for (uint32_t slot = run.begin; slot < run.end; ++slot) {
+      while (entered != end && *entered <= order.times[slot]) ++entered;
+      if (entered == begin) continue;
+      // The row with the largest event time: when it has left the window, so have all others.
+      const uint32_t row = latest_[static_cast<size_t>(entered - entry_times_.begin()) - 1];
+      const bool left = reach_ != WindowPlan::kForever && AddSaturated(events_[row], reach_) <= order.times[slot];
+      if (!left) positions[order.rows[slot]] = row;
+    }
+  }
+
+  std::vector<size_t> begin_;
+  int64_t delay_ = 0;
+  int64_t reach_ = 0;
+  std::vector<int64_t> events_;
+  std::vector<int64_t> entry_times_;
+  std::vector<uint32_t> latest_;
+  FeatureRecords records_;
+  TextArena texts_;
+  Defaults defaults_;
+};
+
+}  // namespace
+
+std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
+                                           EntityRows rows) {
+  if (LatestJoiner::Answers(*program)) return std::make_unique<LatestJoiner>(program, outputs, std::move(rows));
+  return std::make_unique<KernelJoiner>(std::move(program), std::move(outputs), std::move(rows));
+}
+
+}  // namespace tidemill

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "feature/batch/entity_rows.h"
+#include "feature/batch/feature_records.h"
+#include "feature/batch/spine_block.h"
+
+namespace tidemill {
+
+/// The features of one view for the rows of a block.
+struct BlockFeatures {
+  static constexpr uint32_t kDefault = UINT32_MAX;  ///< nothing matched
+
+  const FeatureRecords* records = nullptr;
+  const uint32_t* record_of_row = nullptr;
+  const FeatureRecords* defaults = nullptr;  ///< one record
+
+  FeatureRecords own_records{{}};
+  std::vector<uint32_t> own_positions;
+  std::vector<TextArena> texts;
+};
+
+/// Answers blocks from rows of a view that it holds in memory. Join() is for one thread at a time; what it fills refers to this
+/// and to the order.
+class ViewJoiner {
+ public:
+  virtual ~ViewJoiner() = default;
+  virtual void Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) = 0;
+};
+
+/// `outputs` are the positions of those wanted. A view of latest values alone is answered without the kernel, to the same bits.
+std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
+                                           EntityRows rows);
+
+}  // namespace tidemill
