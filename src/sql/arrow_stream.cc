@@ -63,8 +63,9 @@ const char* ArrowFormat(Type type) {
       return "tsu:";
     case Type::kDate:
       return "tdD";
+    default:
+      return "+L";  // lists, offsets of 64 bits
   }
-  return "n";
 }
 
 /// Owns what an ArrowSchema points to.
@@ -72,6 +73,8 @@ struct ExportedSchema {
   std::vector<std::string> names;
   std::vector<ArrowSchema> children;
   std::vector<ArrowSchema*> pointers;
+  std::vector<ArrowSchema> elements;  ///< of the fields that are lists
+  std::vector<ArrowSchema*> element_pointers;
 };
 
 void ReleaseSchemaChild(ArrowSchema* schema) { schema->release = nullptr; }
@@ -81,12 +84,22 @@ void ReleaseSchema(ArrowSchema* schema) {
   schema->release = nullptr;
 }
 
+ArrowSchema FieldSchema(Type type, const char* name) {
+  return {ArrowFormat(type), name, nullptr, kNullable, 0, nullptr, nullptr, ReleaseSchemaChild, nullptr};
+}
+
 void ExportSchema(const std::vector<Field>& fields, ArrowSchema* out) {
   auto exported = std::make_unique<ExportedSchema>();
-  for (const Field& field : fields) exported->names.push_back(field.name);
+  for (const Field& field : fields) {
+    exported->names.push_back(field.name);
+    exported->elements.push_back(FieldSchema(IsList(field.type) ? ElementType(field.type) : field.type, "item"));
+  }
+  for (ArrowSchema& element : exported->elements) exported->element_pointers.push_back(&element);
   for (size_t i = 0; i < fields.size(); ++i) {
-    exported->children.push_back({ArrowFormat(fields[i].type), exported->names[i].c_str(), nullptr, kNullable, 0, nullptr,
-                                  nullptr, ReleaseSchemaChild, nullptr});
+    ArrowSchema& child = exported->children.emplace_back(FieldSchema(fields[i].type, exported->names[i].c_str()));
+    if (!IsList(fields[i].type)) continue;
+    child.n_children = 1;
+    child.children = &exported->element_pointers[i];
   }
   for (ArrowSchema& child : exported->children) exported->pointers.push_back(&child);
   *out = {"+s", "", nullptr, 0, static_cast<int64_t>(fields.size()), exported->pointers.data(), nullptr, ReleaseSchema, nullptr};
@@ -94,33 +107,49 @@ void ExportSchema(const std::vector<Field>& fields, ArrowSchema* out) {
 }
 
 /// One bit a row, lowest first.
-std::vector<uint8_t> PackBits(const std::vector<uint8_t>& bytes) {
-  std::vector<uint8_t> bits((bytes.size() + 7) / 8, 0);
-  for (size_t row = 0; row < bytes.size(); ++row) bits[row / 8] |= static_cast<uint8_t>((bytes[row] != 0 ? 1 : 0) << (row % 8));
+template <class T>
+std::vector<uint8_t> PackBits(const std::vector<T>& values) {
+  std::vector<uint8_t> bits((values.size() + 7) / 8, 0);
+  for (size_t row = 0; row < values.size(); ++row)
+    bits[row / 8] |= static_cast<uint8_t>((values[row] != 0 ? 1U : 0U) << (row % 8));
   return bits;
+}
+
+void ReleaseArrayChild(ArrowArray* array) { array->release = nullptr; }
+
+/// The elements of all rows of a column of lists, and where each row's begin.
+Column ListElementsOf(const Column& lists, std::vector<uint64_t>* offsets) {
+  Column elements("item", ElementType(lists.type));
+  offsets->assign(1, 0);
+  for (size_t row = 0; row < lists.size(); ++row) {
+    const ListView list(lists.Text(row), elements.type);
+    for (size_t at = 0; !lists.IsNull(row) && at < list.size(); ++at) {
+      if (list.IsNull(at)) {
+        elements.AppendNull();
+      } else if (elements.type == Type::kText) {
+        elements.AppendText(list.Text(at));
+      } else if (elements.type == Type::kDouble) {
+        elements.AppendDouble(list.Number(at));
+      } else {
+        elements.AppendInt(list.Int(at));
+      }
+    }
+    offsets->push_back(elements.size());
+  }
+  return elements;
 }
 
 /// A column with the buffers that Arrow wants in another form than it has.
 struct ExportedColumn {
-  Column column;
-  std::vector<uint8_t> validity;
-  std::vector<uint8_t> bits;  ///< kBool
-  std::vector<int32_t> days;  ///< kDate
-  std::array<const void*, 3> buffers{};
-
   explicit ExportedColumn(Column&& from) : column(std::move(from)) {
     for (const uint8_t valid : column.valid) nulls += valid == 0 ? 1 : 0;
     if (nulls > 0) validity = PackBits(column.valid);
     buffers[0] = nulls > 0 ? validity.data() : nullptr;
     switch (column.type) {
-      case Type::kBool: {
-        bits.resize((column.ints.size() + 7) / 8, 0);
-        for (size_t row = 0; row < column.ints.size(); ++row) {
-          bits[row / 8] |= static_cast<uint8_t>((column.ints[row] != 0 ? 1 : 0) << (row % 8));
-        }
+      case Type::kBool:
+        bits = PackBits(column.ints);
         buffers[1] = bits.data();
         break;
-      }
       case Type::kDate:
         days.assign(column.ints.begin(), column.ints.end());
         buffers[1] = days.data();
@@ -136,9 +165,44 @@ struct ExportedColumn {
       case Type::kTimestamp:
         buffers[1] = column.ints.data();
         break;
+      default:
+        elements = std::make_unique<ExportedColumn>(ListElementsOf(column, &list_offsets));
+        element_array = elements->Array();
+        element_pointer = &element_array;
+        buffers[1] = list_offsets.data();
     }
   }
+  ExportedColumn(const ExportedColumn&) = delete;
+  ExportedColumn& operator=(const ExportedColumn&) = delete;
+
+  ArrowArray Array() {
+    ArrowArray array{static_cast<int64_t>(column.size()),
+                     nulls,
+                     0,
+                     column.type == Type::kText ? 3 : 2,
+                     0,
+                     buffers.data(),
+                     nullptr,
+                     nullptr,
+                     ReleaseArrayChild,
+                     nullptr};
+    if (elements != nullptr) {
+      array.n_children = 1;
+      array.children = &element_pointer;
+    }
+    return array;
+  }
+
+  Column column;
   int64_t nulls = 0;
+  std::vector<uint8_t> validity;
+  std::vector<uint8_t> bits;  ///< kBool
+  std::vector<int32_t> days;  ///< kDate
+  std::vector<uint64_t> list_offsets;
+  std::unique_ptr<ExportedColumn> elements;  ///< of lists
+  ArrowArray element_array{};
+  ArrowArray* element_pointer = nullptr;
+  std::array<const void*, 3> buffers{};
 };
 
 /// Owns what an ArrowArray points to.
@@ -149,8 +213,6 @@ struct ExportedBatch {
   const void* no_validity = nullptr;
 };
 
-void ReleaseArrayChild(ArrowArray* array) { array->release = nullptr; }
-
 void ReleaseArray(ArrowArray* array) {
   delete static_cast<ExportedBatch*>(array->private_data);
   array->release = nullptr;
@@ -160,10 +222,7 @@ void ExportBatch(Columns&& batch, ArrowArray* out) {
   const auto rows = static_cast<int64_t>(batch.rows());
   auto exported = std::make_unique<ExportedBatch>();
   for (Column& column : batch.columns) exported->columns.push_back(std::make_unique<ExportedColumn>(std::move(column)));
-  for (const auto& column : exported->columns) {
-    exported->children.push_back({rows, column->nulls, 0, column->column.type == Type::kText ? 3 : 2, 0, column->buffers.data(),
-                                  nullptr, nullptr, ReleaseArrayChild, nullptr});
-  }
+  for (const auto& column : exported->columns) exported->children.push_back(column->Array());
   for (ArrowArray& child : exported->children) exported->pointers.push_back(&child);
   *out = {rows,
           0,

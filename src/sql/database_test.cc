@@ -162,8 +162,8 @@ TEST_F(DatabaseTest, ErrorsHaveCodeSentenceHintAndOffset) {
        "Referenced column \"carier\" not found in FROM clause", "did you mean 'carrier'? candidates: carrier", 13},
       {"SELECT * FROM nowhere", "unknown_table", "Table with name nowhere does not exist", "", 15},
       {"SELECT avgg(1)", "unknown_function", "Scalar Function with name avgg does not exist", "did you mean 'avg'?", 8},
-      {"SELECT [[1]] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing", "",
-       20},
+      {"SELECT [[1]] AS l, foo", "unknown_column", "Referenced column \"foo\" was not found because the FROM clause is missing",
+       "", 20},
       {std::string_view("SELECT '\0'", 10), "sql_syntax", "the statement holds a NUL byte", "", 9},
   };
   for (const Case& c : cases) {
@@ -327,6 +327,8 @@ RowStream ManyRows(int64_t rows, int64_t fail_at = -1) {
           batch.columns[i].AppendNull();
         } else if (fields[i].type == Type::kText) {
           batch.columns[i].AppendText(std::string(static_cast<size_t>(at % 20), 'a') + "\u00e9");
+        } else if (IsList(fields[i].type)) {
+          EXPECT_TRUE(batch.columns[i].Append(MakeList(Type::kText, {std::to_string(at), {}, "b"})).ok());
         } else if (fields[i].type == Type::kDouble) {
           batch.columns[i].AppendDouble(static_cast<double>(at) / 3);
         } else {

@@ -33,7 +33,7 @@ void AppendRows(const Column& from, size_t begin, size_t end, Column& to) {
     target.insert(target.end(), source.begin() + static_cast<ptrdiff_t>(begin), source.begin() + static_cast<ptrdiff_t>(end));
   };
   range(from.valid, to.valid);
-  if (from.type == Type::kText) {
+  if (HoldsBytes(from.type)) {
     const uint64_t shift = to.chars.size() - from.offsets[begin];
     to.chars.append(from.chars, from.offsets[begin], from.offsets[end] - from.offsets[begin]);
     for (size_t row = begin; row < end; ++row) to.offsets.push_back(from.offsets[row + 1] + shift);

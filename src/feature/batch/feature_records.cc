@@ -45,7 +45,7 @@ void FeatureRecords::Set(size_t row, std::span<const Datum> values, TextArena& a
       continue;
     }
     valid[i / 64] |= uint64_t{1} << (i % 64);
-    words[i] = types_[i] == Type::kText     ? arena.Keep(value.text)
+    words[i] = HoldsBytes(types_[i])        ? arena.Keep(value.text)
                : types_[i] == Type::kDouble ? std::bit_cast<uint64_t>(value.number)
                                             : static_cast<uint64_t>(value.integer);
   }
@@ -54,7 +54,7 @@ void FeatureRecords::Set(size_t row, std::span<const Datum> values, TextArena& a
 void FeatureRecords::AppendTo(Column& column, std::span<const uint64_t* const> rows, size_t at) const {
   const size_t valid_word = types_.size() + at / 64;
   const unsigned valid_bit = at % 64;
-  if (column.type == Type::kText) {
+  if (HoldsBytes(column.type)) {
     for (const uint64_t* row : rows) {
       ((row[valid_word] >> valid_bit) & 1) != 0 ? column.AppendText(KeptText(row[at])) : column.AppendNull();
     }
