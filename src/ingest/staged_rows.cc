@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "lake/pushed_rows.h"
+
 namespace tidemill {
 namespace {
 
@@ -48,12 +50,7 @@ std::string StagedRows::MakeTables() const {
     list += fmt::format("{} {}, ", QuoteIdentifier(column.name), SqlTypeName(column.type));
   }
   return fmt::format(
-      R"sql(
-CREATE TABLE IF NOT EXISTS lake.tidemill.files(source VARCHAR, file VARCHAR, sha256 VARCHAR, first_seq BIGINT, records BIGINT,
-  ingested_at TIMESTAMP, run_id BIGINT, definition VARCHAR, replaced BOOLEAN);
-CREATE TABLE IF NOT EXISTS lake.tidemill.quarantine(source VARCHAR, file VARCHAR, record BIGINT, line BIGINT, reason VARCHAR,
-  raw VARCHAR, run_id BIGINT, quarantined_at TIMESTAMP);
-CREATE {} {} ({}_seq BIGINT, _known_at TIMESTAMP))sql",
+      "{};\nCREATE {} {} ({}_seq BIGINT, _known_at TIMESTAMP)", SourceBooksSql(),
       inspection_.redefined ? "OR REPLACE TABLE" : "TABLE IF NOT EXISTS", table_, list);
 }
 

@@ -26,14 +26,37 @@ class MemoryStore : public OnlineStore {
     for (const std::string& key : keys) found.push_back(Get(space, key).value());
     return found;
   }
-  Status Put(const std::vector<Write>& writes) override {
+  Status Put(const std::vector<Write>& writes, Durability) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    for (const Write& write : writes) bytes_[{write.space, write.key}] = write.bytes;
+    for (const Write& write : writes) {
+      if (write.bytes) bytes_[{write.space, write.key}] = *write.bytes;
+      if (!write.bytes) bytes_.erase({write.space, write.key});
+    }
     return Ok();
   }
   Status Clear(std::string_view space) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::erase_if(bytes_, [&](const auto& entry) { return entry.first.first == space; });
+    return Ok();
+  }
+  Status ClearBelow(std::string_view space, std::string_view end) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::erase_if(bytes_, [&](const auto& entry) { return entry.first.first == space && entry.first.second < end; });
+    return Ok();
+  }
+  Status Scan(std::string_view space, std::string_view begin,
+              const std::function<Result<bool>(std::string_view key, std::string_view bytes)>& take) override {
+    std::map<std::string, std::string> found;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (const auto& [key, bytes] : bytes_) {
+        if (key.first == space && key.second >= begin) found[key.second] = bytes;
+      }
+    }
+    for (const auto& [key, bytes] : found) {
+      TIDEMILL_ASSIGN_OR_RETURN(const bool goes_on, take(key, bytes));
+      if (!goes_on) break;
+    }
     return Ok();
   }
   size_t size() const { return bytes_.size(); }

@@ -4,6 +4,7 @@
 #include <rocksdb/write_batch.h>
 
 #include "base/files.h"
+#include "feature/online/entity_states.h"
 #include "feature/online/store.h"
 
 namespace tidemill {
@@ -61,27 +62,54 @@ class EmbeddedStore : public OnlineStore {
     return result;
   }
 
-  Status Put(const std::vector<Write>& writes) override {
+  Status Put(const std::vector<Write>& writes, Durability durability) override {
     rocksdb::WriteBatch batch;
     for (const Write& write : writes) {
-      const rocksdb::Status status = batch.Put(FullKey(write.space, write.key), write.bytes);
+      const std::string key = FullKey(write.space, write.key);
+      const rocksdb::Status status = write.bytes ? batch.Put(key, *write.bytes) : batch.Delete(key);
       if (!status.ok()) return StoreError(status);
     }
-    return Apply(batch);
+    return Apply(batch, durability);
   }
 
   Status Clear(std::string_view space) override {
     const std::string prefix = FullKey(space, "");
-    rocksdb::WriteBatch batch;
-    const rocksdb::Status status = batch.DeleteRange(prefix, EndOf(prefix));
-    if (!status.ok()) return StoreError(status);
-    return Apply(batch);
+    return DeleteRange(prefix, EndOf(prefix));
+  }
+
+  Status ClearBelow(std::string_view space, std::string_view end) override {
+    return DeleteRange(FullKey(space, ""), FullKey(space, end));
+  }
+
+  Status Scan(std::string_view space, std::string_view begin,
+              const std::function<Result<bool>(std::string_view key, std::string_view bytes)>& take) override {
+    const std::string prefix = FullKey(space, "");
+    const std::string end = EndOf(prefix);
+    const rocksdb::Slice upper(end);
+    rocksdb::ReadOptions options;
+    options.iterate_upper_bound = &upper;
+    options.total_order_seek = true;
+    const std::unique_ptr<rocksdb::Iterator> at(db_->NewIterator(options));
+    for (at->Seek(FullKey(space, begin)); at->Valid(); at->Next()) {
+      const std::string_view key = at->key().ToStringView().substr(prefix.size());
+      TIDEMILL_ASSIGN_OR_RETURN(const bool goes_on, take(key, at->value().ToStringView()));
+      if (!goes_on) return Ok();
+    }
+    if (!at->status().ok()) return StoreError(at->status());
+    return Ok();
   }
 
  private:
-  Status Apply(rocksdb::WriteBatch& batch) {
+  Status DeleteRange(const std::string& begin, const std::string& end) {
+    rocksdb::WriteBatch batch;
+    const rocksdb::Status status = batch.DeleteRange(begin, end);
+    if (!status.ok()) return StoreError(status);
+    return Apply(batch, Durability::kAcknowledged);
+  }
+
+  Status Apply(rocksdb::WriteBatch& batch, Durability durability) {
     rocksdb::WriteOptions options;
-    options.sync = true;  // acknowledged means on disk
+    options.sync = durability == Durability::kAcknowledged;
     const rocksdb::Status status = db_->Write(options, &batch);
     if (!status.ok()) return StoreError(status);
     return Ok();

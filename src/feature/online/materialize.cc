@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
-#include "base/hash.h"
 #include "feature/entity_groups.h"
+#include "feature/online/entity_states.h"
+#include "feature/online/pushes.h"
 #include "feature/online/store.h"
+#include "feature/online/view_position.h"
 #include "feature/program/compiled_program.h"
 #include "feature/program/entity_state.h"
 #include "feature/view_rows.h"
@@ -12,29 +14,8 @@
 namespace tidemill {
 namespace {
 
-constexpr std::string_view kPositions = "positions";      ///< space of what has been read, by view
-constexpr std::string_view kGenerations = "generations";  ///< space of where a view's states are, by view
-constexpr size_t kWritesAtOnce = 1000;
-
-std::string StatesSpace(const std::string& view, const std::string& generation) { return "states/" + view + "/" + generation; }
-
-/// Which rows are in the states: known by `known_until` with sequence numbers up to `sequence_until`.
-struct Position {
-  std::string program;  ///< fingerprint
-  int64_t known_until = 0;
-  int64_t sequence_until = 0;
-  std::string digest;  ///< of those rows
-
-  Json ToJson() const {
-    return {{"program", program}, {"known_until", known_until}, {"sequence_until", sequence_until}, {"digest", digest}};
-  }
-  static std::optional<Position> FromText(const std::string& text) {
-    const Json json = Json::parse(text, nullptr, false);
-    if (!json.is_object() || !json.contains("digest")) return std::nullopt;
-    return Position{json.value("program", ""), json.value("known_until", int64_t{0}), json.value("sequence_until", int64_t{0}),
-                    json.value("digest", "")};
-  }
-};
+/// Rows held at once while states are brought up to date.
+constexpr size_t kRowsAtOnce = 500'000;
 
 std::string ReadCondition(int64_t known_until, int64_t sequence_until) {
   return fmt::format("{} AND _seq <= {}", TimeCondition("_known_at", "<=", known_until), sequence_until);
@@ -42,44 +23,49 @@ std::string ReadCondition(int64_t known_until, int64_t sequence_until) {
 
 class Materializer {
  public:
-  Materializer(OnlineStore& store, const Program& program, std::shared_ptr<const CompiledProgram> compiled, std::string table_sql,
-               std::string event_time, Session& session, Timestamp now)
+  Materializer(OnlineStore& store, OnlinePushes* pushes, const Program& program, std::shared_ptr<const CompiledProgram> compiled,
+               std::string table_sql, std::string event_time, Session& session, Timestamp now)
       : store_(store),
+        pushes_(pushes),
         program_(program),
         compiled_(std::move(compiled)),
         table_sql_(std::move(table_sql)),
         event_time_(std::move(event_time)),
         session_(session),
         now_(now),
-        fingerprint_(Sha256(std::string(KernelVersion()) + program.ToJson().dump())) {}
+        fingerprint_(ProgramFingerprint(program)) {}
 
   Result<MaterializeReport> Run() {
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> stored, store_.Get(kPositions, program_.view));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> generation, store_.Get(kGenerations, program_.view));
-    const std::optional<Position> position = stored && generation ? Position::FromText(*stored) : std::nullopt;
+    TIDEMILL_ASSIGN_OR_RETURN(const ViewPosition position, ReadViewPosition(store_, program_.view));
     TIDEMILL_ASSIGN_OR_RETURN(const bool continues, Continues(position));
-    TIDEMILL_ASSIGN_OR_RETURN(const Position next, NextPosition());
-    if (continues) {
-      const std::string unread =
-          fmt::format("({} OR _seq > {})", TimeCondition("_known_at", ">", position->known_until), position->sequence_until);
-      return Bring(*generation, next, unread);
-    }
-    return Rebuild(generation.value_or(""), next);
+    TIDEMILL_ASSIGN_OR_RETURN(ViewPosition next, NextPosition());
+    if (!continues) return Rebuild(position.generation, std::move(next));
+    next.generation = position.generation;
+    space_ = store_.states().Space(next.generation, program_, fingerprint_, compiled_);
+    space_->SetNow(now_);
+    const std::string unread = fmt::format("NOT ({})", ReadCondition(position.known_until, position.sequence_until));
+    // A row that is pushed for a later time is in the states at once, so one that comes from the lake is too.
+    TIDEMILL_RETURN_IF_ERROR(Bring(Follows() ? unread : ReadCondition(next.known_until, next.sequence_until) + " AND " + unread));
+    TIDEMILL_RETURN_IF_ERROR(Finish(next));
+    TIDEMILL_RETURN_IF_ERROR(store_.states().Sweep(space_));
+    return report_;
   }
 
  private:
+  bool Follows() const { return pushes_ != nullptr && pushes_->Follows(program_.view); }
+
   /// Whether the states hold exactly what the table still says about the rows read before.
-  Result<bool> Continues(const std::optional<Position>& position) {
-    if (!position || position->program != fingerprint_ || position->known_until > now_.micros) return false;
-    TIDEMILL_ASSIGN_OR_RETURN(const std::string digest, Digest(ReadCondition(position->known_until, position->sequence_until)));
-    return digest == position->digest;
+  Result<bool> Continues(const ViewPosition& position) {
+    if (!position.complete || position.program != fingerprint_ || position.known_until > now_.micros) return false;
+    TIDEMILL_ASSIGN_OR_RETURN(const std::string digest, Digest(ReadCondition(position.known_until, position.sequence_until)));
+    return digest == position.digest;
   }
 
-  Result<Position> NextPosition() {
+  Result<ViewPosition> NextPosition() {
     TIDEMILL_ASSIGN_OR_RETURN(const Columns last,
                               session_.Query(fmt::format("SELECT coalesce(max(_seq), 0) FROM {} WHERE {}", table_sql_,
                                                          TimeCondition("_known_at", "<=", now_.micros))));
-    Position next{fingerprint_, now_.micros, last.columns[0].ints[0], ""};
+    ViewPosition next{true, "", fingerprint_, now_.micros, last.columns[0].ints[0], ""};
     TIDEMILL_ASSIGN_OR_RETURN(next.digest, Digest(ReadCondition(next.known_until, next.sequence_until)));
     return next;
   }
@@ -96,65 +82,78 @@ class Materializer {
     return FormatValue(digest.columns[0].At(0));
   }
 
-  Result<MaterializeReport> Rebuild(const std::string& old_generation, const Position& next) {
-    const std::string generation = old_generation == "a" ? "b" : "a";
-    TIDEMILL_RETURN_IF_ERROR(store_.Clear(StatesSpace(program_.view, generation)));
-    TIDEMILL_ASSIGN_OR_RETURN(MaterializeReport report, Bring(generation, next, ""));
-    report.rebuilt = true;
-    if (!old_generation.empty()) TIDEMILL_RETURN_IF_ERROR(store_.Clear(StatesSpace(program_.view, old_generation)));
-    return report;
+  /// Builds a generation beside the old one. Rows pushed meanwhile, and those that the position leaves out, come in at the end, while
+  /// pushes wait: first from the log, then from the lake, so that none is missed on its way from one to the other.
+  Result<MaterializeReport> Rebuild(const std::string& old_generation, ViewPosition next) {
+    next.generation = old_generation == "a" ? "b" : "a";
+    space_ = store_.states().Space(next.generation, program_, fingerprint_, compiled_);
+    space_->SetNow(now_);
+    TIDEMILL_RETURN_IF_ERROR(store_.Clear(space_->name));
+    const std::string read = ReadCondition(next.known_until, next.sequence_until);
+    TIDEMILL_RETURN_IF_ERROR(Bring(read));
+    const auto take_over = [&]() -> Status {
+      if (Follows()) {
+        TIDEMILL_RETURN_IF_ERROR(pushes_->ApplyLog(space_));
+        TIDEMILL_RETURN_IF_ERROR(Bring(fmt::format("NOT ({})", read)));
+        TIDEMILL_RETURN_IF_ERROR(pushes_->Use(program_));
+      }
+      return Finish(next);
+    };
+    TIDEMILL_RETURN_IF_ERROR(Follows() ? pushes_->Pause(take_over) : take_over());
+    if (!old_generation.empty()) TIDEMILL_RETURN_IF_ERROR(store_.Clear(StatesSpaceName(program_.view, old_generation)));
+    report_.rebuilt = true;
+    return report_;
   }
 
-  /// Adds rows to the states of a generation. Adding a row twice changes nothing, so when this is cut off the next call does it
-  /// again; the position and the generation are written last, together.
-  Result<MaterializeReport> Bring(const std::string& generation, const Position& next, const std::string& unread) {
-    std::string condition = ReadCondition(next.known_until, next.sequence_until);
-    if (!unread.empty()) condition += " AND " + unread;
+  /// The position is written last, so when this is cut off the next call does it again: adding a row twice changes nothing.
+  Status Finish(const ViewPosition& next) {
+    TIDEMILL_RETURN_IF_ERROR(store_.states().WriteBack());
+    TIDEMILL_RETURN_IF_ERROR(WriteViewPosition(store_, program_.view, next));
+    store_.states().Moved(program_.view);
+    report_.entities = static_cast<int64_t>(touched_.size());
+    return Ok();
+  }
+
+  /// Adds rows of the table to the states.
+  Status Bring(std::string condition) {
     const std::optional<Duration> reach = program_.Reach();
     if (reach) condition += " AND " + TimeCondition(QuoteIdentifier(event_time_), ">=", Oldest().micros - reach->micros);
-    TIDEMILL_RETURN_IF_ERROR(ReadRows(condition));
-    const std::string space = StatesSpace(program_.view, generation);
-    std::vector<OnlineStore::Write> writes;
+    std::string key;
+    TIDEMILL_RETURN_IF_ERROR(
+        StreamViewRows(session_, program_, table_sql_, event_time_, condition, [&](const ViewRow& row) -> Status {
+          key.clear();
+          for (size_t i = 0; i < row.keys.size(); ++i) AppendKeyPart(row.keys[i], program_.keys[i].type, key);
+          entity_of_row_.push_back(EntityId(key, ids_));
+          FeatureEvent& event = events_.emplace_back(FeatureEvent{{row.event}, {row.known}, row.sequence, {}});
+          for (size_t i = 0; i < row.columns.size(); ++i) event.values.push_back(ToValue(row.columns[i], program_.columns[i].type));
+          return events_.size() < kRowsAtOnce ? Ok() : AddRows();
+        }));
+    return AddRows();
+  }
+
+  /// Entity by entity, so that each state is opened once.
+  Status AddRows() {
     const EntityGroups groups = GroupByEntity(entity_of_row_, ids_.size());
     for (const auto& [key, entity] : ids_) {
-      TIDEMILL_ASSIGN_OR_RETURN(std::string bytes, NewState(space, key, groups, entity));
-      writes.push_back({space, key, std::move(bytes)});
-      if (writes.size() < kWritesAtOnce) continue;
-      TIDEMILL_RETURN_IF_ERROR(store_.Put(writes));
-      writes.clear();
+      TIDEMILL_ASSIGN_OR_RETURN(EntityStates::LockedState locked, store_.states().Open(space_, key));
+      for (size_t at = groups.begin[entity]; at < groups.begin[entity + 1]; ++at) {
+        locked.Change();
+        TIDEMILL_RETURN_IF_ERROR(locked.state().Update(events_[groups.rows[at]]));
+      }
+      touched_.insert(key);
     }
-    writes.push_back({std::string(kPositions), program_.view, next.ToJson().dump()});
-    writes.push_back({std::string(kGenerations), program_.view, generation});
-    TIDEMILL_RETURN_IF_ERROR(store_.Put(writes));
-    return MaterializeReport{static_cast<int64_t>(events_.size()), static_cast<int64_t>(ids_.size()), false};
-  }
-
-  Status ReadRows(const std::string& condition) {
-    std::string key;
-    return StreamViewRows(session_, program_, table_sql_, event_time_, condition, [&](const ViewRow& row) -> Status {
-      key.clear();
-      for (size_t i = 0; i < row.keys.size(); ++i) AppendKeyPart(row.keys[i], program_.keys[i].type, key);
-      entity_of_row_.push_back(EntityId(key, ids_));
-      FeatureEvent& event = events_.emplace_back(FeatureEvent{{row.event}, {row.known}, row.sequence, {}});
-      for (size_t i = 0; i < row.columns.size(); ++i) event.values.push_back(ToValue(row.columns[i], program_.columns[i].type));
-      return Ok();
-    });
-  }
-
-  Result<std::string> NewState(const std::string& space, const std::string& key, const EntityGroups& groups, uint32_t entity) {
-    const auto state = EntityState::Make(program_, compiled_);
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, store_.Get(space, key));
-    if (bytes) TIDEMILL_RETURN_IF_ERROR(state->Load(*bytes));
-    for (size_t at = groups.begin[entity]; at < groups.begin[entity + 1]; ++at)
-      TIDEMILL_RETURN_IF_ERROR(state->Update(events_[groups.rows[at]]));
-    state->Expire(Oldest());
-    return state->Save();
+    report_.rows += static_cast<int64_t>(events_.size());
+    ids_.clear();
+    events_.clear();
+    entity_of_row_.clear();
+    return Ok();
   }
 
   /// The earliest time that may be asked.
   Timestamp Oldest() const { return now_ - program_.lookback; }
 
   OnlineStore& store_;
+  OnlinePushes* pushes_;
   const Program& program_;
   std::shared_ptr<const CompiledProgram> compiled_;
   const std::string table_sql_;
@@ -162,22 +161,26 @@ class Materializer {
   Session& session_;
   const Timestamp now_;
   const std::string fingerprint_;
+  std::shared_ptr<const StateSpace> space_;
+  MaterializeReport report_;
   EntityIds ids_;
   std::vector<uint32_t> entity_of_row_;
   std::vector<FeatureEvent> events_;
+  std::unordered_set<std::string> touched_;
 };
 
 }  // namespace
 
 Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& program, const std::string& table_sql,
-                                          const std::string& event_time, Session& session, Timestamp now) {
+                                          const std::string& event_time, Session& session, Timestamp now, OnlinePushes* pushes) {
   TIDEMILL_ASSIGN_OR_RETURN(auto compiled, CompiledProgram::Make(program));
-  return Materializer(store, program, std::move(compiled), table_sql, event_time, session, now).Run();
+  return Materializer(store, pushes, program, std::move(compiled), table_sql, event_time, session, now).Run();
 }
 
 Result<OnlineView> OnlineView::Make(const Program& program) {
   OnlineView view;
   view.program_ = program;
+  view.fingerprint_ = ProgramFingerprint(program);
   TIDEMILL_ASSIGN_OR_RETURN(view.compiled_, CompiledProgram::Make(program));
   return view;
 }
@@ -198,21 +201,12 @@ Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<
     complete = complete && !part.null;
     AppendKeyPart(part, program_.keys[i].type, encoded);
   }
-  OnlineFeatures features;
-  const auto state = EntityState::Make(program_, compiled_);
-  TIDEMILL_ASSIGN_OR_RETURN(std::optional<std::string> generation, store.Get(kGenerations, program_.view));
-  while (generation && complete && !features.found) {
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
-                              store.Get(StatesSpace(program_.view, *generation), encoded));
-    if (bytes) TIDEMILL_RETURN_IF_ERROR(state->Load(*bytes));
-    features.found = bytes.has_value();
-    // A rebuild may have put another generation in place and cleared this one between the two reads.
-    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<std::string> current, store.Get(kGenerations, program_.view));
-    if (current == generation) break;
-    generation = current;
+  TIDEMILL_ASSIGN_OR_RETURN(const auto space, store.states().Live(program_, fingerprint_, compiled_));
+  if (space != nullptr && complete) {
+    TIDEMILL_ASSIGN_OR_RETURN(const EntityStates::LockedState locked, store.states().Open(space, encoded));
+    if (locked.found()) return OnlineFeatures{locked.state().Query(time), true};
   }
-  features.values = state->Query(time);
-  return features;
+  return OnlineFeatures{EntityState::Make(program_, compiled_)->Query(time), false};
 }
 
 Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time) {

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <limits>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "feature/online/store.h"
+#include "feature/program/entity_state.h"
+
+namespace tidemill {
+
+/// The states of one view's entities under one program. A view that is built anew gets another generation beside the old one.
+struct StateSpace {
+  StateSpace(uint32_t space_id, std::string at_generation, const Program& of, std::string its_fingerprint,
+             std::shared_ptr<const CompiledProgram> its_compiled);
+
+  uint32_t id = 0;          ///< unique among the spaces of a store while it is open
+  std::string name;         ///< of the store's space
+  std::string generation;
+  std::string fingerprint;  ///< ProgramFingerprint
+  Program program;
+  std::shared_ptr<const CompiledProgram> compiled;
+
+  /// States written from now on forget what no query at `time` - look-back or later can see. Never goes back.
+  void SetNow(Timestamp time) const;
+  /// nullopt before the first SetNow.
+  std::optional<Timestamp> Oldest() const;
+
+ private:
+  mutable std::atomic<int64_t> now_{std::numeric_limits<int64_t>::min()};
+};
+
+/// What decides the states of a program: itself and the kernel's version.
+std::string ProgramFingerprint(const Program& program);
+
+/// Decoded states of entities above a store of bytes, least recently used ones first out, within a bound.
+///
+/// Threads: any number may look up and change states at once. The cache is cut into shards by the hash of the entity, each with a
+/// lock that is held for a look into its table; a state has a lock of its own, held by its LockedState, so a slow entity keeps
+/// nobody from the others. Never hold two LockedState at once.
+/// Durability: changes stay in memory until WriteBack() or until they are pushed out; whoever needs them to survive writes a log
+/// first (feature/online/pushes.h).
+class EntityStates {
+ public:
+  explicit EntityStates(OnlineStore& store);
+  ~EntityStates();
+
+  /// How many bytes of decoded states are kept; one state that is larger by itself stays alone. Default 256 MiB.
+  void SetCacheBytes(size_t bytes) { bytes_max_ = bytes; }
+  /// The space that answers for a view. Code "view_stale" when its states were made by another program; nullptr when there are none.
+  Result<std::shared_ptr<const StateSpace>> Live(const Program& program, const std::string& fingerprint,
+                                                 const std::shared_ptr<const CompiledProgram>& compiled);
+  /// The space of a generation that is not live (yet).
+  std::shared_ptr<const StateSpace> Space(const std::string& generation, const Program& program, const std::string& fingerprint,
+                                          const std::shared_ptr<const CompiledProgram>& compiled);
+  /// To be called when a view's position or generation was written: looks at the store again, and lets go of states of other
+  /// generations.
+  void Moved(const std::string& view);
+
+  struct Entry;
+  /// A state of which this thread is the only user.
+  class LockedState {
+   public:
+    LockedState(LockedState&& other) noexcept;
+    ~LockedState();
+    bool found() const;  ///< the entity has a state
+    EntityState& state() const;
+    /// Has to be called before the state is changed.
+    void Change();
+
+   private:
+    friend class EntityStates;
+    LockedState(EntityStates* states, std::shared_ptr<Entry> entry);
+    EntityStates* states_;
+    std::shared_ptr<Entry> entry_;
+    std::unique_lock<std::mutex> lock_;
+    bool changed_ = false;
+  };
+  /// The state of an entity by its encoded key, read from the store when it isn't here. Unknown entities are remembered too.
+  Result<LockedState> Open(const std::shared_ptr<const StateSpace>& space, std::string_view key);
+
+  /// Writes all changed states to the store, not synced: an acknowledged write after it makes them durable.
+  Status WriteBack();
+  /// Reads the stored states of a space one after the other and forgets what has expired; states without rows go away.
+  Status Sweep(const std::shared_ptr<const StateSpace>& space);
+
+  struct Counts {
+    int64_t states = 0, changed = 0, bytes = 0;  ///< in the cache now
+    int64_t hits = 0, misses = 0, written = 0, pushed_out = 0;
+  };
+  Counts counts() const;
+
+ private:
+  static constexpr size_t kShards = 64;
+  struct Shard;
+  struct View;
+
+  Shard& ShardOf(std::string_view full_key);
+  Result<std::shared_ptr<const View>> Read(const std::string& view);
+  Status Load(Entry& entry);
+  Status MakeRoom(Shard& shard);
+  Status WriteStates(const std::vector<std::shared_ptr<Entry>>& entries);
+  std::optional<OnlineStore::Write> Save(Entry& entry);
+  void Resize(Entry& entry);
+  void LetGo(uint32_t space);
+
+  OnlineStore& store_;
+  std::atomic<size_t> bytes_max_{size_t{256} << 20};
+  std::atomic<int64_t> bytes_{0};
+  std::atomic<int64_t> hits_{0}, misses_{0}, written_{0}, pushed_out_{0};
+  std::unique_ptr<std::array<Shard, kShards>> shards_;
+  std::mutex write_mutex_;  ///< one WriteBack at a time
+  mutable std::mutex views_mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const View>> views_;
+  std::vector<std::shared_ptr<const StateSpace>> spaces_;
+  uint32_t next_space_ = 1;
+};
+
+}  // namespace tidemill
