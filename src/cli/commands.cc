@@ -62,6 +62,7 @@ std::unique_ptr<const Command> MakeCommandTree() {
   root->commands.push_back(MakeQueryCommand());
   root->commands.push_back(MakeModelsCommand());
   root->commands.push_back(MakePredictCommand());
+  root->commands.push_back(MakePushCommand());
   root->commands.push_back(MakeServeCommand());
   root->commands.push_back(MakeFeaturesCommand());
   root->commands.push_back(MakeLineageCommand());

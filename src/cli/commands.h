@@ -15,6 +15,7 @@ Command MakeRunCommand();
 Command MakeQueryCommand();
 Command MakeShowCommand();
 Command MakeModelsCommand();
+Command MakePushCommand();
 Command MakePredictCommand();
 Command MakeServeCommand();
 Command MakeFeaturesCommand();

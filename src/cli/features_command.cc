@@ -54,12 +54,11 @@ Status ShowFeatures(const Json& answer, Console& console) {
 }
 
 Status RunGet(const GetArguments& arguments, CommandContext& context) {
-  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
   TIDEMILL_ASSIGN_OR_RETURN(const Json entities, ReadInstances(arguments.entities));
   Json body = {{"entities", entities}};
   if (arguments.at) body["at"] = FormatTimestamp(*arguments.at);
   TIDEMILL_ASSIGN_OR_RETURN(const Json answer,
-                            AnswerOnline(state, "/v1/features/" + arguments.view, body,
+                            AnswerOnline(context, "/v1/features/" + arguments.view, body,
                                          [&](OnlineStore& store) { return FeaturesHere(arguments, entities, store, context); }));
   return context.json ? context.console.WriteJson(answer) : ShowFeatures(answer, context.console);
 }

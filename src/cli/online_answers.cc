@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/value_json.h"
+#include "orchestrate/workspace.h"
 #include "serve/client.h"
 
 namespace tidemill {
@@ -23,8 +24,9 @@ Result<Json> ReadInstances(const std::string& text) {
   return json;
 }
 
-Result<Json> AnswerOnline(const StatePaths& state, const std::string& path, const Json& body,
+Result<Json> AnswerOnline(const CommandContext& context, const std::string& path, const Json& body,
                           const std::function<Result<Json>(OnlineStore& store)>& local) {
+  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
   if (const std::optional<Endpoint> endpoint = ReadEndpoint(state.endpoint())) {
     auto answer = PostJson(endpoint->address, endpoint->port, path, body);
     // A server that has just ended may have left its address; then the store is free.
@@ -33,7 +35,14 @@ Result<Json> AnswerOnline(const StatePaths& state, const std::string& path, cons
   if (!std::filesystem::exists(state.online())) {
     return UserError("online_missing", "the online store is empty", "'tidemill run' fills it");
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnlineStore> store, OnlineStore::OpenEmbedded(state.online()));
+  TIDEMILL_ASSIGN_OR_RETURN(std::unique_ptr<OnlineStore> store, OnlineStore::OpenEmbedded(state.online()));
+  TIDEMILL_ASSIGN_OR_RETURN(const bool left_behind, OnlinePushes::LeftBehind(*store));
+  if (left_behind) {
+    store.reset();
+    TIDEMILL_ASSIGN_OR_RETURN(const Workspace workspace, OpenWorkspace(context.project, context.clock));
+    TIDEMILL_RETURN_IF_ERROR(FlushPushes(SiteOf(workspace), *workspace.lake));
+    TIDEMILL_ASSIGN_OR_RETURN(store, OnlineStore::OpenEmbedded(state.online()));
+  }
   return local(*store);
 }
 

@@ -49,12 +49,11 @@ Status ShowPredictions(const Json& answer, Console& console) {
 }
 
 Status RunPredict(const PredictArguments& arguments, CommandContext& context) {
-  TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
   TIDEMILL_ASSIGN_OR_RETURN(const Json instances, ReadInstances(arguments.instances));
   Json body = {{"instances", instances}};
   if (arguments.at) body["at"] = FormatTimestamp(*arguments.at);
   TIDEMILL_ASSIGN_OR_RETURN(const Json answer,
-                            AnswerOnline(state, "/v1/models/" + arguments.model + "/predict", body,
+                            AnswerOnline(context, "/v1/models/" + arguments.model + "/predict", body,
                                          [&](OnlineStore& store) { return PredictHere(arguments, instances, store, context); }));
   return context.json ? context.console.WriteJson(answer) : ShowPredictions(answer, context.console);
 }

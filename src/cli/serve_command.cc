@@ -28,8 +28,8 @@ std::vector<OnlineWork::View> ViewsOf(const Workspace& workspace) {
   return views;
 }
 
-Result<std::unique_ptr<OnlineStore>> OpenStore(const StatePaths& state) {
-  auto store = OnlineStore::OpenEmbedded(state.online());
+Result<OwnedStore> OpenStore(const Workspace& workspace, const StatePaths& state, std::function<void(const std::string&)> tell) {
+  auto store = OpenOwnedStore(SiteOf(workspace), *workspace.lake, std::move(tell));
   if (store.ok() || store.error().code != "store_owned") return store;
   Error error = std::move(store).error();
   if (const std::optional<Endpoint> endpoint = ReadEndpoint(state.endpoint())) {
@@ -43,7 +43,13 @@ Result<std::unique_ptr<OnlineStore>> OpenStore(const StatePaths& state) {
 Status RunServe(const ServeArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
   const StatePaths state{workspace.state_folder};
-  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnlineStore> store, OpenStore(state));
+  Console& console = context.console;
+  const bool json = context.json;
+  const auto tell = [&console, json](const std::string& line) {
+    console.Tell(json ? Json{{"note", line}}.dump() + "\n" : line + "\n");
+  };
+  TIDEMILL_ASSIGN_OR_RETURN(const OwnedStore owned, OpenStore(workspace, state, tell));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto door, PushDoor::Make(workspace.project.sources));
 
   ServerOptions options;
   options.address = arguments.address.value_or(options.address);
@@ -54,15 +60,13 @@ Status RunServe(const ServeArguments& arguments, CommandContext& context) {
   ServerParts parts;
   parts.catalog = workspace.catalog.get();
   parts.lake = workspace.lake.get();
-  parts.store = store.get();
+  parts.store = owned.store.get();
+  parts.pushes = owned.pushes.get();
+  parts.door = door.get();
   parts.clock = &context.clock;
   for (const auto& [name, model] : workspace.project.models) parts.models.push_back(name);
   parts.views = ViewsOf(workspace);
-  Console& console = context.console;
-  const bool json = context.json;
-  parts.tell = [&console, json](const std::string& line) {
-    console.Tell(json ? Json{{"note", line}}.dump() + "\n" : line + "\n");
-  };
+  parts.tell = tell;
 
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(options, parts));
   if (context.json) {
@@ -83,8 +87,8 @@ Command MakeServeCommand() {
   command.name = "serve";
   command.summary = "Answer over HTTP: predictions, online features, health, metrics";
   command.details =
-      "POST /v1/models/MODEL/predict with {\"instances\": [{...}]}; POST /v1/features/VIEW with {\"entities\": [{...}]}; GET "
-      "/v1/models, /health, /metrics. New champions take over by themselves; 'tidemill run' beside it brings the online store "
+      "POST /v1/models/MODEL/predict with {\"instances\": [{...}]}; POST /v1/features/VIEW with {\"entities\": [{...}]}; POST "
+      "/v1/push/SOURCE with {\"rows\": [{...}]}; GET /v1/models, /health, /metrics. New champions take over by themselves; 'tidemill run' beside it brings the online store "
       "up to date through it.";
   command.examples = {{"tidemill serve", "at 127.0.0.1:8080"},
                       {"tidemill serve --address 0.0.0.0 --port 9000", "for other machines"}};

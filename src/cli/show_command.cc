@@ -116,6 +116,7 @@ std::string Describe(const Project& project, const std::string& name) {
     return fmt::format("{}, reads {}", text, fmt::join(table->second.inputs, ", "));
   }
   const auto source = project.sources.find(name);
+  if (source != project.sources.end() && source->second.pushed) return "source, rows are pushed";
   if (source != project.sources.end()) return fmt::format("source, files {}", fmt::join(source->second.files, ", "));
   return "table of the lake";
 }

@@ -13,6 +13,7 @@
 #include "ingest/staged_rows.h"
 #include "ingest/source_files.h"
 #include "ingest/staging.h"
+#include "lake/pushed_rows.h"
 
 namespace tidemill {
 namespace fs = std::filesystem;
@@ -142,10 +143,30 @@ Result<int64_t> CountDuplicates(const SourceAsset& source, Staging& staging) {
   return result.columns.at(0).ints.at(0);
 }
 
+/// Pushed rows are in the lake already; the first time there may be no table yet.
+Result<IngestReport> IngestPushed(const SourceAsset& source, Lake& lake) {
+  std::vector<Field> fields;
+  for (const ContractColumn& column : source.contract.columns) fields.push_back({column.name, column.type});
+  TIDEMILL_RETURN_IF_ERROR(MakePushedTable(lake, source.name, fields));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto session, lake.Connect());
+  TIDEMILL_ASSIGN_OR_RETURN(const auto counts,
+                            session->Query(fmt::format("SELECT (SELECT count(*) FROM lake.main.{}), (SELECT count(*) FROM "
+                                                       "lake.tidemill.files WHERE source = {}), (SELECT count(*) FROM "
+                                                       "lake.tidemill.quarantine WHERE source = {})",
+                                                       QuoteIdentifier(source.name), QuoteText(source.name), QuoteText(source.name))));
+  IngestReport report;
+  report.rows = counts.columns[0].ints[0];
+  report.files = counts.columns[1].ints[0];
+  report.quarantined = counts.columns[2].ints[0];
+  TIDEMILL_ASSIGN_OR_RETURN(report.snapshot, lake.CurrentSnapshot());
+  return report;
+}
+
 }  // namespace
 
 Result<IngestReport> IngestSource(const Project& project, const SourceAsset& source, Lake& lake, Timestamp now, int64_t run_id,
                                   const RowProgress& progress) {
+  if (source.pushed) return IngestPushed(source, lake);
   IngestReport report;
   TIDEMILL_ASSIGN_OR_RETURN(const auto inspection, InspectInFull(project, source, lake));
   report.content_version = inspection.status.content_version;

@@ -26,7 +26,7 @@ struct SourceStatus {
   std::string content_version;    ///< changes when, and only when, the ingested rows would
 };
 
-/// Code "file_missing" when the globs match nothing.
+/// Code "file_missing" when the globs match nothing. A pushed source has no files; its version counts the pushes in the lake.
 Result<SourceStatus> InspectSource(const Project& project, const SourceAsset& source, Lake& lake);
 
 struct IngestReport {
@@ -47,6 +47,8 @@ using RowProgress = std::function<void(int64_t rows)>;
 /// (source, file, sha256, first_seq, records, ingested_at). `now` is the project clock: rows without a
 /// known_at column are known from then. Errors: a header that differs (readable difference), not UTF-8, an
 /// unclosed quote, no files ... with file and line.
+/// Rows of a pushed source come by themselves (lake/pushed_rows.h): its table is made where it is missing, and all its rows
+/// are reported.
 Result<IngestReport> IngestSource(const Project& project, const SourceAsset& source, Lake& lake, Timestamp now, int64_t run_id,
                                   const RowProgress& progress);
 

@@ -161,6 +161,20 @@ std::string ContentVersion(const SourceInspection& inspection) {
   return Sha256(text).substr(0, 32);
 }
 
+Result<SourceStatus> InspectPushed(const SourceAsset& source, Lake& lake) {
+  SourceStatus status;
+  status.content_version = "no pushes";
+  TIDEMILL_ASSIGN_OR_RETURN(const bool any, lake.HasTable("tidemill.files"));
+  if (!any) return status;
+  TIDEMILL_ASSIGN_OR_RETURN(const auto session, lake.Connect());
+  TIDEMILL_ASSIGN_OR_RETURN(const auto pushes,
+                            session->Query(fmt::format("SELECT concat(count(*), ':', max(first_seq + records - 1)) FROM "
+                                                       "lake.tidemill.files WHERE source = {}",
+                                                       QuoteText(source.name))));
+  status.content_version = "pushes " + std::string(pushes.columns[0].Text(0));
+  return status;
+}
+
 }  // namespace
 
 bool MatchesGlob(std::string_view text, std::string_view pattern) {
@@ -233,6 +247,7 @@ Result<SourceInspection> InspectInFull(const Project& project, const SourceAsset
 }
 
 Result<SourceStatus> InspectSource(const Project& project, const SourceAsset& source, Lake& lake) {
+  if (source.pushed) return InspectPushed(source, lake);
   TIDEMILL_ASSIGN_OR_RETURN(auto inspection, InspectInFull(project, source, lake));
   return std::move(inspection.status);
 }

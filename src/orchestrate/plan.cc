@@ -87,6 +87,8 @@ class Planner {
                               InspectSource(workspace_.project, workspace_.project.sources.at(node.name), *workspace_.lake));
     if (AddIfStale(node, "ingest")) return Ok();
     if (!status.fresh.empty()) Add(node.name, node.kind, "ingest", "behind", Counted(static_cast<int64_t>(status.fresh.size()), "new file"));
+    const bool pushed = workspace_.project.sources.at(node.name).pushed;
+    if (pushed && status.content_version != State(node.name)->version) Add(node.name, node.kind, "ingest", "behind", "rows were pushed");
     return Ok();
   }
 

@@ -193,7 +193,7 @@ class Runner {
     if (parts.empty()) return Ok();
     const Stopwatch watch;
     for (const auto& [node, name] : parts) Tell(ProgressEvent::Kind::kStarted, name, planned_.at(name).reason);
-    const auto done = MaterializeWhereOwned(workspace_.state_folder / "online", workspace_.state_folder / "server.json", *workspace_.lake, work);
+    const auto done = MaterializeWhereOwned(SiteOf(workspace_), *workspace_.lake, work);
     for (const auto& [node, name] : parts) {
       TIDEMILL_RETURN_IF_ERROR(Step(*node, name, [&]() -> Result<StepOutcome> {
         if (!done.ok()) return done.error();
@@ -310,6 +310,9 @@ Result<RunSummary> RunProject(Workspace& workspace, const RunOptions& options, c
     const Status finished = workspace.catalog->FinishRun(run_id, "failed", error.message);
     return finished.ok() ? error : finished.error();
   };
+  // What was pushed before the run began takes part in it.
+  const Status flushed = options.materialize ? FlushPushes(SiteOf(workspace), *workspace.lake) : Ok();
+  if (!flushed.ok()) return fail(flushed.error());
   const auto plan = MakePlan(workspace, options.now, options.assets);
   if (!plan.ok()) return fail(plan.error());
   Runner runner(workspace, options, run_id, progress);

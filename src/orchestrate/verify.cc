@@ -97,7 +97,7 @@ Result<VerifyReport> VerifyOnline(Workspace& workspace, const std::string& model
   TIDEMILL_ASSIGN_OR_RETURN(const ModelPackage package, LoadPackage(workspace, record));
   TIDEMILL_ASSIGN_OR_RETURN(const FeaturePlan plan, FeaturePlan::FromJson(record.detail.value("plan", Json())));
   TIDEMILL_ASSIGN_OR_RETURN(const auto predictor, Predictor::Load(package, 1));
-  TIDEMILL_ASSIGN_OR_RETURN(const auto store, OnlineStore::OpenEmbedded(workspace.state_folder / "online"));
+  TIDEMILL_ASSIGN_OR_RETURN(const OwnedStore owned, OpenOwnedStore(SiteOf(workspace), *workspace.lake));
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
 
   VerifyReport report;
@@ -107,7 +107,7 @@ Result<VerifyReport> VerifyOnline(Workspace& workspace, const std::string& model
   if (batch.rows() > 0) {
     std::vector<Timestamp> times;
     for (const int64_t micros : batch.Find("predicted_at")->ints) times.push_back({micros});
-    TIDEMILL_ASSIGN_OR_RETURN(const Columns online, BuildOnlineRows(plan, *store, RequestsOf(plan, batch), times));
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns online, BuildOnlineRows(plan, *owned.store, RequestsOf(plan, batch), times));
     TIDEMILL_ASSIGN_OR_RETURN(const std::vector<double> scores, predictor->Predict(online));
     Comparison(plan, batch, &report).Run(online, scores);
   }

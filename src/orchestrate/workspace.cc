@@ -5,6 +5,7 @@
 #include "base/engine_versions.h"
 #include "base/files.h"
 #include "feature/compile.h"
+#include "feature/online/pushed_views.h"
 #include "ingest/ingest.h"
 #include "model/trainer.h"
 #include "monitor/monitor.h"
@@ -104,6 +105,15 @@ Result<Workspace> OpenWorkspaceAt(Project project, const std::filesystem::path& 
   TIDEMILL_ASSIGN_OR_RETURN(workspace.lake, Lake::Open(*workspace.database, {.folder = state_folder / "lake"}));
   TIDEMILL_RETURN_IF_ERROR(Bind(workspace));
   return workspace;
+}
+
+OnlineSite SiteOf(const Workspace& workspace) {
+  OnlineSite site;
+  site.store_folder = workspace.state_folder / "online";
+  site.endpoint_file = workspace.state_folder / "server.json";
+  for (const auto& [name, source] : workspace.project.sources) site.takes_pushes = site.takes_pushes || source.pushed;
+  site.pushed_views = FindPushedViews(workspace.project, workspace.programs);
+  return site;
 }
 
 Status CheckProject(const std::filesystem::path& folder) {

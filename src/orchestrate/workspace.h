@@ -13,6 +13,7 @@
 #include "lake/lake.h"
 #include "model/training_set.h"
 #include "project/project.h"
+#include "serve/owned_store.h"
 #include "sql/database.h"
 
 namespace tidemill {
@@ -46,6 +47,8 @@ struct Workspace {
 Result<Workspace> OpenWorkspace(const std::filesystem::path& folder, const Clock& clock);
 /// The same for an already loaded project with stores in another folder (replay, reproduce).
 Result<Workspace> OpenWorkspaceAt(Project project, const std::filesystem::path& state_folder, const Clock& clock);
+/// Where the online store of a workspace is, and what its project pushes into it.
+OnlineSite SiteOf(const Workspace& workspace);
 /// Validation without running: everything of OpenWorkspace but the stores; also leaks by history sources (see ARCHITECTURE, "Times").
 Status CheckProject(const std::filesystem::path& folder);
 

@@ -138,11 +138,21 @@ const Json* AssetReader::Tree(const std::string& expression) const {
   return found == trees_.end() || !found->second ? nullptr : &*found->second;
 }
 
+namespace {
+
+Place PlaceIn(const YamlNode& document, std::string_view key) {
+  const YamlEntry* entry = document.FindEntry(key);
+  return entry == nullptr ? document.place : entry->place;
+}
+
+}  // namespace
+
 SourceAsset AssetReader::ReadSource(const std::string& name, const YamlNode& document) {
   SourceAsset source;
   source.name = name;
   source.place = FilePlace(document.place.file);
   const YamlNode& from = Part(document, "from");
+  source.pushed = from.text == "push";
   source.files = TextsOf(from, "files");
   source.null_texts = from.Find("null") == nullptr ? std::vector<std::string>{""} : TextsOf(from, "null");
   source.delimiter = TextOf(from, "delimiter", ",");
@@ -156,6 +166,7 @@ SourceAsset AssetReader::ReadSource(const std::string& name, const YamlNode& doc
   if (violation == "fail") source.contract.on_violation = OnViolation::kFail;
   if (violation == "warn") source.contract.on_violation = OnViolation::kWarn;
   CheckContractNames(source, document);
+  CheckPushed(source, document);
   return source;
 }
 
@@ -241,6 +252,19 @@ void AssetReader::CheckContractNames(const SourceAsset& source, const YamlNode& 
            known_at->place,
            "choose a column of type timestamp or date; or leave it out here and declare known_at in a table, whose SQL can "
            "compute it");
+  }
+}
+
+/// Nothing but the contract can tell which columns a push may have, and what is known when.
+void AssetReader::CheckPushed(const SourceAsset& source, const YamlNode& document) {
+  if (!source.pushed) return;
+  if (source.contract.columns.empty()) {
+    Report("missing_contract", "a pushed source has no files that its columns could be inferred from", PlaceIn(document, "from"),
+           "declare them: 'contract: {columns: {NAME: {type: ...}}}'");
+  }
+  if (source.history) {
+    Report("wrong_rule", "a pushed source is no export of history: its rows are known when they arrive", PlaceIn(document, "history"),
+           "leave out 'history'");
   }
 }
 

@@ -36,6 +36,7 @@ class AssetReader {
   ContractColumn ReadContractColumn(const YamlEntry& entry);
   void CheckContractColumn(const ContractColumn& column, const YamlNode& node);
   void CheckContractNames(const SourceAsset& source, const YamlNode& document);
+  void CheckPushed(const SourceAsset& source, const YamlNode& document);
   FeatureDefinition ReadFeature(const YamlEntry& entry);
   void CheckFeatureColumns(const FeatureViewAsset& view, const YamlNode& document);
   ModelFeature ReadModelFeature(const YamlNode& node);

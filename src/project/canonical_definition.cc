@@ -70,6 +70,7 @@ std::string CanonicalDefinition(const SourceAsset& source) {
                {"null", source.null_texts},
                {"delimiter", source.delimiter},
                {"key", source.key}};
+  if (source.pushed) json["pushed"] = true;
   json["known_at"] = source.known_at;
   json["history"] = source.history;
   json["columns"] = Json::object();

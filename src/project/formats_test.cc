@@ -52,7 +52,7 @@ void CollectKeys(const Json& schema, std::set<std::string>* keys) {
 
 TEST(Formats, TheExamplesAreAProjectThatLoads) {
   const auto files = ExampleFiles(FormatsPage());
-  ASSERT_EQ(files.size(), 9U) << "set TIDEMILL_SOURCE to the repository";
+  ASSERT_EQ(files.size(), 10U) << "set TIDEMILL_SOURCE to the repository";
   auto folder = TemporaryFolder::Make(fs::temp_directory_path(), "formats");
   ASSERT_TRUE(folder.ok());
   for (const auto& [name, text] : files) {

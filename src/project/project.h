@@ -38,6 +38,7 @@ struct Contract {
 struct SourceAsset {
   std::string name;
   std::vector<std::string> files;       ///< globs relative to the project; CSV, .csv.gz, .zip of CSV, Parquet
+  bool pushed = false;                  ///< `from: push`: rows come by pushes, not from files
   std::vector<std::string> null_texts;  ///< texts that mean null; default: ""
   std::string delimiter = ",";
   std::vector<std::string> key;  ///< documentation and duplicates report; may be empty

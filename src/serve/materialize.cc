@@ -65,11 +65,16 @@ Result<OnlineSummary> OnlineSummary::FromJson(const Json& json) {
   return summary;
 }
 
-Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const OnlineWork& work) {
+Result<OnlineSummary> MaterializeOnline(OnlineStore& store, OnlinePushes* pushes, Lake& lake, const OnlineWork& work) {
+  if (pushes != nullptr) TIDEMILL_RETURN_IF_ERROR(pushes->Flush());
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, lake.Connect());
   OnlineSummary summary;
   for (const OnlineWork::View& view : work.views) {
-    auto report = MaterializeView(store, view.program, LakeTable(view.table), view.event_time, *session, work.until);
+    std::string rows = LakeTable(view.table);
+    if (pushes != nullptr && pushes->Follows(view.program.view)) {
+      TIDEMILL_ASSIGN_OR_RETURN(rows, pushes->RowsInLake(view.program.view, view.table));
+    }
+    auto report = MaterializeView(store, view.program, rows, view.event_time, *session, work.until, pushes);
     if (!report.ok()) return std::move(report).error().WithContext(fmt::format("materializing '{}'", view.program.view));
     summary.views[view.program.view] = *report;
   }
@@ -81,13 +86,12 @@ Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const On
   return summary;
 }
 
-Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file,
-                                            Lake& lake, const OnlineWork& work) {
-  auto store = OnlineStore::OpenEmbedded(store_folder);
-  if (store.ok()) return MaterializeOnline(**store, lake, work);
-  if (store.error().code != "store_owned") return std::move(store).error();
-  const std::optional<Endpoint> endpoint = ReadEndpoint(endpoint_file);
-  if (!endpoint) return std::move(store).error();
+Result<OnlineSummary> MaterializeWhereOwned(const OnlineSite& site, Lake& lake, const OnlineWork& work) {
+  auto owned = OpenOwnedStore(site, lake);
+  if (owned.ok()) return MaterializeOnline(*owned->store, owned->pushes.get(), lake, work);
+  if (owned.error().code != "store_owned") return std::move(owned).error();
+  const std::optional<Endpoint> endpoint = ReadEndpoint(site.endpoint_file);
+  if (!endpoint) return std::move(owned).error();
   TIDEMILL_ASSIGN_OR_RETURN(const Json answer,
                             PostJson(endpoint->address, endpoint->port, "/v1/materialize", work.ToJson(), kMaterializeTimeoutMs));
   TIDEMILL_ASSIGN_OR_RETURN(OnlineSummary summary, OnlineSummary::FromJson(answer));

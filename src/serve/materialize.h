@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "feature/online/store.h"
 #include "lake/lake.h"
 #include "model/training_set.h"
+#include "serve/owned_store.h"
 
 namespace tidemill {
 
@@ -38,13 +38,11 @@ struct OnlineSummary {
   static Result<OnlineSummary> FromJson(const Json& json);
 };
 
-/// Does the work in a store that this process owns.
-Result<OnlineSummary> MaterializeOnline(OnlineStore& store, Lake& lake, const OnlineWork& work);
+/// Does the work in a store that this process owns. `pushes` may be nullptr.
+Result<OnlineSummary> MaterializeOnline(OnlineStore& store, OnlinePushes* pushes, Lake& lake, const OnlineWork& work);
 
-/// Does the work wherever the store is owned: opens the store under `store_folder`, or, when a server has it,
-/// asks that server, which it finds by `endpoint_file`. Code "store_owned" when another process owns the
-/// store and no server answers.
-Result<OnlineSummary> MaterializeWhereOwned(const std::filesystem::path& store_folder, const std::filesystem::path& endpoint_file,
-                                            Lake& lake, const OnlineWork& work);
+/// Does the work wherever the store is owned: opens the store, or, when a server has it, asks that server. Code "store_owned" when
+/// another process owns the store and no server answers.
+Result<OnlineSummary> MaterializeWhereOwned(const OnlineSite& site, Lake& lake, const OnlineWork& work);
 
 }  // namespace tidemill

@@ -35,6 +35,7 @@ class LocalServer : public Server {
     TIDEMILL_ASSIGN_OR_RETURN(http_,
                               HttpServer::Start(http, [this](const HttpRequest& request) { return service_->Handle(request); }));
     refresher_ = std::thread([this] { Refresh(); });
+    if (parts_.pushes != nullptr) parts_.pushes->Start();
     return WriteEndpoint();
   }
 
@@ -55,6 +56,10 @@ class LocalServer : public Server {
     changed_.notify_all();
     if (refresher_.joinable()) refresher_.join();
     if (log_) log_->Stop();
+    if (parts_.pushes != nullptr) {
+      const Status stopped = parts_.pushes->Stop();
+      if (!stopped.ok()) Tell("pushed rows stay in the log until the next start: " + stopped.error().message);
+    }
     if (endpoint_written_) {
       std::error_code ignored;
       std::filesystem::remove(options_.endpoint_file, ignored);
@@ -68,12 +73,14 @@ class LocalServer : public Server {
     service.models = parts_.models;
     service.views = parts_.views;
     service.store = parts_.store;
+    service.pushes = parts_.pushes;
+    service.door = parts_.door;
     service.log = log_.get();
     service.clock = parts_.clock;
     service.now = options_.now;
     service.champion = [this](const std::string& model) { return parts_.catalog->Alias(model, kChampionAlias); };
     service.load = [this](const std::string& model) { return LoadChampion(*parts_.catalog, *parts_.lake, model); };
-    service.materialize = [this](const OnlineWork& work) { return MaterializeOnline(*parts_.store, *parts_.lake, work); };
+    service.materialize = [this](const OnlineWork& work) { return MaterializeOnline(*parts_.store, parts_.pushes, *parts_.lake, work); };
     service.tell = [this](const std::string& line) { Tell(line); };
     return service;
   }

@@ -13,6 +13,7 @@
 #include "lake/lake.h"
 #include "serve/live_model.h"
 #include "serve/materialize.h"
+#include "serve/push_door.h"
 
 namespace tidemill {
 
@@ -30,6 +31,8 @@ struct ServerParts {
   Catalog* catalog = nullptr;
   Lake* lake = nullptr;
   OnlineStore* store = nullptr;
+  OnlinePushes* pushes = nullptr;                ///< nullptr: the project has no pushed sources
+  const PushDoor* door = nullptr;                ///< not nullptr where pushes is
   const Clock* clock = nullptr;                  ///< operations clock
   std::vector<std::string> models;               ///< those that may be asked for
   std::vector<OnlineWork::View> views;           ///< of the project, for POST /v1/features/VIEW
@@ -38,7 +41,8 @@ struct ServerParts {
 
 /// HTTP. Routes: GET /health, GET /v1/models, POST /v1/models/M/predict ({"instances": [{...}], "at":
 /// optional}), POST /v1/features/VIEW
-/// ({"entities": [{...}], "at": optional}), POST /v1/materialize (asked by `run` while the server owns the
+/// ({"entities": [{...}], "at": optional}), POST /v1/push/SOURCE ({"rows": [{...}], "id": optional}), POST
+/// /v1/materialize and POST /v1/flush (asked by `run` while the server owns the
 /// online store), GET /metrics, and of the Open Inference Protocol V2 the health and metadata calls. Errors
 /// are JSON {"error": {code, message, hint}} with 4xx or 5xx. Every prediction goes through a bounded queue
 /// to the lake table `tidemill.predictions`; when the queue is full it is counted, never waited for. The

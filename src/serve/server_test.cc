@@ -154,7 +154,7 @@ TEST_F(ServerTest, ServesATrainedModelAndLogsEveryPrediction) {
   OnlineWork work;
   work.until = ParseTimestamp("2013-01-21").value();
   work.spines = {SimplePlan()};
-  const auto summary = MaterializeWhereOwned(StoreFolder(), EndpointFile(), *lake_, work);
+  const auto summary = MaterializeWhereOwned({StoreFolder(), EndpointFile(), false, {}}, *lake_, work);
   ASSERT_TRUE(summary.ok()) << summary.error().Format();
   EXPECT_TRUE(summary->by_server);
   const auto completed = Predict(Json::parse(R"([{"id": 7}])"));
@@ -190,7 +190,7 @@ TEST_F(ServerTest, MaterializesAtOnceWhereNobodyOwnsTheStore) {
   OnlineWork work;
   work.until = ParseTimestamp("2013-01-21").value();
   work.spines = {SimplePlan()};
-  const auto summary = MaterializeWhereOwned(StoreFolder(), EndpointFile(), *lake_, work);
+  const auto summary = MaterializeWhereOwned({StoreFolder(), EndpointFile(), false, {}}, *lake_, work);
   ASSERT_TRUE(summary.ok()) << summary.error().Format();
   EXPECT_FALSE(summary->by_server);
   store_ = OnlineStore::OpenEmbedded(StoreFolder()).value();
@@ -198,7 +198,7 @@ TEST_F(ServerTest, MaterializesAtOnceWhereNobodyOwnsTheStore) {
   ASSERT_TRUE(rows.ok());
   EXPECT_TRUE(rows->Find({{"id", 7}}).value().has_value());
   // Owned by this process, and no server answers.
-  const auto owned = MaterializeWhereOwned(StoreFolder(), EndpointFile(), *lake_, work);
+  const auto owned = MaterializeWhereOwned({StoreFolder(), EndpointFile(), false, {}}, *lake_, work);
   ASSERT_FALSE(owned.ok());
   EXPECT_EQ(owned.error().code, "store_owned");
 }

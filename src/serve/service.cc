@@ -17,7 +17,7 @@ HttpResponse JsonResponse(const Json& json, int status = 200) {
 }
 
 int StatusOf(const Error& error) {
-  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view") return 404;
+  if (error.code == "unknown_route" || error.code == "unknown_model" || error.code == "unknown_view" || error.code == "unknown_source") return 404;
   if (error.code == "wrong_method") return 405;
   switch (error.kind) {
     case ErrorKind::kUser:
@@ -50,7 +50,8 @@ std::vector<std::string> SplitPath(const std::string& path) {
 
 Error UnknownRoute(const HttpRequest& request) {
   return UserError("unknown_route", fmt::format("there is no {} {}", request.method, ShortJson(request.path)),
-                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST /v1/materialize, "
+                   "GET /health, GET /v1/models, POST /v1/models/MODEL/predict, POST /v1/features/VIEW, POST /v1/push/SOURCE, "
+                   "POST /v1/materialize, "
                    "GET /metrics");
 }
 
@@ -173,6 +174,11 @@ Timestamp Service::Now() const {
   return now_.micros != 0 ? now_ : parts_.clock->Now();
 }
 
+Timestamp Service::AskedNow() const {
+  const Timestamp now = Now();
+  return parts_.pushes == nullptr ? now : parts_.pushes->SettledUntil(now);
+}
+
 Result<std::shared_ptr<LiveModel>> Service::Live(const std::string& model) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = models_.find(model);
@@ -219,6 +225,16 @@ Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, con
     *route = "features";
     TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "POST"));
     return Features(parts[2], request);
+  }
+  if (parts.size() == 3 && parts[1] == "push") {
+    *route = "push";
+    TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "POST"));
+    return Push(parts[2], request);
+  }
+  if (parts.size() == 2 && parts[1] == "flush") {
+    *route = "flush";
+    TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "POST"));
+    return FlushPushed();
   }
   if (parts.size() == 2 && parts[1] == "materialize") {
     *route = "materialize";
@@ -281,7 +297,7 @@ Result<HttpResponse> Service::ListModels() {
 Result<HttpResponse> Service::Predict(const std::string& model, const HttpRequest& request) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<LiveModel> live, Live(model));
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "instances"));
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions, PredictOnline(*live, *parts_.store, call.list, call.at, Now()));
+  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Prediction> predictions, PredictOnline(*live, *parts_.store, call.list, call.at, AskedNow()));
   Json answers = Json::array();
   for (const Prediction& prediction : predictions) answers.push_back(PredictionJson(prediction));
   metrics_.CountPredictions(model, live->version, static_cast<int64_t>(predictions.size()));
@@ -303,7 +319,7 @@ Result<HttpResponse> Service::Features(const std::string& view, const HttpReques
     program = found->second;
   }
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "entities"));
-  const Timestamp at = call.at.value_or(Now());
+  const Timestamp at = call.at.value_or(AskedNow());
   TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerFeatures(*parts_.store, program, call.list, at));
   return JsonResponse(answer);
 }
@@ -325,6 +341,46 @@ Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
   return JsonResponse(summary.ToJson());
 }
 
+Result<HttpResponse> Service::Push(const std::string& source, const HttpRequest& request) {
+  if (parts_.pushes == nullptr) {
+    return UserError("unknown_source", fmt::format("there is no pushed source {}", ShortJson(source)),
+                     "a source takes pushes when its file says 'from: push'");
+  }
+  TIDEMILL_ASSIGN_OR_RETURN(const Json json, ParseJson(request.body));
+  TIDEMILL_ASSIGN_OR_RETURN(PushedBatch batch, parts_.door->Read(source, json));
+  TIDEMILL_ASSIGN_OR_RETURN(const PushReceipt receipt, parts_.pushes->Push(batch, [this] { return Now(); }));
+  return JsonResponse(PushDoor::ToJson(source, receipt, batch));
+}
+
+Result<HttpResponse> Service::FlushPushed() {
+  if (parts_.pushes != nullptr) TIDEMILL_RETURN_IF_ERROR(parts_.pushes->Flush());
+  return JsonResponse({{"flushed", true}});
+}
+
+std::string Service::PushMetrics() const {
+  std::string text;
+  const auto add = [&](std::string_view name, std::string_view kind, int64_t value) {
+    text += fmt::format("# TYPE tidemill_{0} {1}\ntidemill_{0} {2}\n", name, kind, value);
+  };
+  const EntityStates::Counts states = parts_.store->states().counts();
+  add("online_states", "gauge", states.states);
+  add("online_states_bytes", "gauge", states.bytes);
+  add("online_states_unwritten", "gauge", states.changed);
+  add("online_state_hits_total", "counter", states.hits);
+  add("online_state_misses_total", "counter", states.misses);
+  add("online_states_written_total", "counter", states.written);
+  add("online_states_pushed_out_total", "counter", states.pushed_out);
+  if (parts_.pushes == nullptr) return text;
+  const OnlinePushes::Counts pushes = parts_.pushes->counts();
+  add("pushes_total", "counter", pushes.pushes);
+  add("pushed_rows_total", "counter", pushes.rows);
+  add("quarantined_push_rows_total", "counter", pushes.refused);
+  add("repeated_pushes_total", "counter", pushes.repeated);
+  add("pushed_rows_waiting", "gauge", pushes.waiting_rows);
+  add("push_log_records", "gauge", pushes.log_records);
+  return text;
+}
+
 Result<HttpResponse> Service::MetricsPage() {
   const PredictionLog::Counts counts = parts_.log->counts();
   std::string text = metrics_.Text();
@@ -332,6 +388,7 @@ Result<HttpResponse> Service::MetricsPage() {
   text +=
       fmt::format("# TYPE tidemill_dropped_predictions_total counter\ntidemill_dropped_predictions_total {}\n", counts.dropped);
   text += fmt::format("# TYPE tidemill_waiting_predictions gauge\ntidemill_waiting_predictions {}\n", counts.waiting);
+  text += PushMetrics();
   return HttpResponse{200, "text/plain; version=0.0.4", std::move(text)};
 }
 

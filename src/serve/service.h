@@ -15,6 +15,7 @@
 #include "serve/materialize.h"
 #include "serve/metrics.h"
 #include "serve/prediction_log.h"
+#include "serve/push_door.h"
 
 namespace tidemill {
 
@@ -23,6 +24,8 @@ struct ServiceParts {
   std::vector<std::string> models;      ///< those that may be asked for
   std::vector<OnlineWork::View> views;  ///< for POST /v1/features/VIEW
   OnlineStore* store = nullptr;
+  OnlinePushes* pushes = nullptr;  ///< nullptr: none are taken
+  const PushDoor* door = nullptr;  ///< not nullptr where pushes is
   PredictionLog* log = nullptr;
   const Clock* clock = nullptr;  ///< operations clock
   Timestamp now;                 ///< project clock, moved on by materialization; 0: `clock`
@@ -39,7 +42,7 @@ class Service {
 
   /// Never throws: a defect becomes an answer with status 500.
   HttpResponse Handle(const HttpRequest& request);
-  static bool IsSlow(const HttpRequest& request) { return request.path == "/v1/materialize"; }
+  static bool IsSlow(const HttpRequest& request) { return request.path == "/v1/materialize" || request.path == "/v1/flush"; }
 
   /// Takes over champions that have changed. A model that cannot be loaded keeps answering with what it had.
   void RefreshChampions();
@@ -58,10 +61,15 @@ class Service {
   Result<HttpResponse> Predict(const std::string& model, const HttpRequest& request);
   Result<HttpResponse> Features(const std::string& view, const HttpRequest& request);
   Result<HttpResponse> Materialize(const HttpRequest& request);
+  Result<HttpResponse> Push(const std::string& source, const HttpRequest& request);
+  Result<HttpResponse> FlushPushed();
+  std::string PushMetrics() const;
   Result<HttpResponse> MetricsPage();
   Result<HttpResponse> ModelMetadata(const std::string& model);
 
   Timestamp Now() const;
+  /// The time that is asked for when none is given: before what is being pushed right now.
+  Timestamp AskedNow() const;
   Result<std::shared_ptr<LiveModel>> Live(const std::string& model) const;
   void RefreshChampion(const std::string& model);
 

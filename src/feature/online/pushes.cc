@@ -101,6 +101,15 @@ Result<std::unique_ptr<OnlinePushes>> OnlinePushes::Open(Parts parts, const std:
   return pushes;
 }
 
+Result<bool> OnlinePushes::LeftBehind(OnlineStore& store) {
+  bool any = false;
+  TIDEMILL_RETURN_IF_ERROR(store.Scan(kLog, "", [&](std::string_view, std::string_view) -> Result<bool> {
+    any = true;
+    return false;
+  }));
+  return any;
+}
+
 Status OnlinePushes::Recover(const std::vector<PushedView>& views) {
   for (const PushedView& view : views) TIDEMILL_RETURN_IF_ERROR(Follow(view));
   uint64_t first = 0;
@@ -134,6 +143,22 @@ Status OnlinePushes::Follow(const PushedView& view) {
 
 bool OnlinePushes::Follows(const std::string& view) const {
   return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower->view.program.view == view; });
+}
+
+Result<std::string> OnlinePushes::RowsInLake(const std::string& view, const std::string& table) const {
+  for (const auto& follower : followers_) {
+    if (follower->view.program.view != view) continue;
+    if (follower->view.table != table) {
+      return Unavailable("view_moved", fmt::format("the view '{}' reads the table '{}' now", view, table),
+                         "start the server anew: it follows the definitions that it began with");
+    }
+    std::string columns;
+    for (const auto& [of_table, of_source] : follower->view.source_columns) {
+      columns += fmt::format("{} AS {}, ", QuoteIdentifier(of_source), QuoteIdentifier(of_table));
+    }
+    return fmt::format("(SELECT {}_seq, _known_at FROM lake.main.{})", columns, QuoteIdentifier(follower->view.source));
+  }
+  return InternalError(fmt::format("'{}' follows no pushes", view));
 }
 
 Status OnlinePushes::Use(const Program& program) {

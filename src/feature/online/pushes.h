@@ -19,8 +19,9 @@ namespace tidemill {
 struct PushedView {
   Program program;
   std::string source;
-  std::string event_time;                             ///< column of the view's table
-  std::map<std::string, std::string> source_columns;  ///< of each column of the view's table
+  std::string table;                                  ///< that the view reads
+  std::string event_time;                             ///< column of the table
+  std::map<std::string, std::string> source_columns;  ///< column of the table -> column of the source
 };
 
 struct PushOptions {
@@ -56,6 +57,8 @@ class OnlinePushes {
   };
   /// Applies what the log holds to the views.
   static Result<std::unique_ptr<OnlinePushes>> Open(Parts parts, const std::vector<PushedView>& views, const PushOptions& options);
+  /// Whether a store holds pushes that its states may lack, left by a process that was killed.
+  static Result<bool> LeftBehind(OnlineStore& store);
   ~OnlinePushes();  ///< as Stop(), without telling errors
 
   /// Stores a push whose rows were checked. `batch` lacks numbers and arrival; its known_at are those declared (the least number
@@ -81,6 +84,9 @@ class OnlinePushes {
   Status ApplyLog(const std::shared_ptr<const StateSpace>& space);
   /// Whether pushes reach a view at once.
   bool Follows(const std::string& view) const;
+  /// What such a view's rows in the lake are, to stand after FROM: all that was pushed, also since the last run. Code "view_moved" when
+  /// the view reads another table now.
+  Result<std::string> RowsInLake(const std::string& view, const std::string& table) const;
   /// A view that is followed has another program from now on. Only inside of Pause().
   Status Use(const Program& program);
 

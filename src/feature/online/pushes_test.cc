@@ -54,7 +54,7 @@ class PushesTest : public testing::FeatureTest {
   }
 
   PushedView View() const {
-    PushedView view{program_, "taps", "happened", {}};
+    PushedView view{program_, "taps", "events", "happened", {}};
     for (const Field& field : Fields()) view.source_columns[field.name] = "its_" + field.name;
     return view;
   }
