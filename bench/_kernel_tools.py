@@ -37,7 +37,7 @@ def payments():
     path = os.path.join(WORK, "data", "payments.parquet")
     if not os.path.exists(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        counts = output([_peers.python(), os.path.join(ROOT, "bench", "_fraud.py"), path + ".new"]).strip()
+        counts = output([_peers.python(), os.path.join(ROOT, "examples", "card_fraud", "generate.py"), path + ".new"]).strip()
         if counts != COUNTS:
             raise ValueError(f"the generator made {counts} rows and frauds of the three kinds instead of {COUNTS}")
         os.rename(path + ".new", path)

@@ -1,4 +1,4 @@
-"""The feature kernel against DuckDB's windows, pandas and Feast, on the card payments of _fraud.py and on generated views.
+"""The feature kernel against DuckDB's windows, pandas and Feast, on the card payments of examples/card_fraud and on generated views.
 
 The parts are in files of their own: _kernel_fraud.py (the simulator's 15 features), _kernel_aggregates.py (each aggregate alone),
 _kernel_pit.py (point-in-time joins), _kernel_online.py (pushes, queries, hot entities, state). KERNEL_ONLY=PREFIX runs the rows whose names begin so.

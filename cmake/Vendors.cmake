@@ -41,6 +41,7 @@ endif()
 tidemill_vendor(onnxruntime INCLUDE ${TIDEMILL_DEPS}/onnxruntime/include LINK ${TIDEMILL_DEPS}/onnxruntime/lib/libonnxruntime.so.1)
 tidemill_vendor(lightgbm INCLUDE ${TIDEMILL_DEPS}/lightgbm/include LINK ${TIDEMILL_DEPS}/lightgbm/lib/lib_lightgbm.so)
 tidemill_vendor(onnx LINK onnx_proto protobuf DEFINE ONNX_ML=1 ONNX_NAMESPACE=onnx)
+tidemill_vendor(eigen INCLUDE /usr/include/eigen3 DEFINE EIGEN_DONT_PARALLELIZE)
 tidemill_vendor(rocksdb LINK rocksdb)
 # Boost is used as headers only (Beast, Asio, URL).
 tidemill_vendor(boost LINK Threads::Threads DEFINE BOOST_ASIO_NO_DEPRECATED)

@@ -10,120 +10,13 @@
 #include <LightGBM/c_api.h>
 #include <fmt/format.h>
 
-#include "base/text_distance.h"
 #include "stats/classification_metrics.h"
 
 namespace tidemill {
 namespace {
 
-// ---- Settings ----
-
-enum class ParameterKind { kInteger, kNumber, kBoolean };
-
-struct BoostingParameter {
-  std::string_view name;
-  ParameterKind kind;
-  double least, most;
-  bool least_excluded;
-  double standard;  ///< LightGBM's own default
-};
-
-constexpr double kAnyMost = 1e9;
-constexpr BoostingParameter kBoostingParameters[] = {
-    {"rounds", ParameterKind::kInteger, 1, 100'000, false, 100},
-    {"early_stopping", ParameterKind::kInteger, 0, 100'000, false, 0},
-    {"num_leaves", ParameterKind::kInteger, 2, 131'072, false, 31},
-    {"learning_rate", ParameterKind::kNumber, 0, 100, true, 0.1},
-    {"max_depth", ParameterKind::kInteger, -1, 1000, false, -1},
-    {"min_data_in_leaf", ParameterKind::kInteger, 0, kAnyMost, false, 20},
-    {"min_sum_hessian_in_leaf", ParameterKind::kNumber, 0, kAnyMost, false, 1e-3},
-    {"min_gain_to_split", ParameterKind::kNumber, 0, kAnyMost, false, 0},
-    {"lambda_l1", ParameterKind::kNumber, 0, kAnyMost, false, 0},
-    {"lambda_l2", ParameterKind::kNumber, 0, kAnyMost, false, 0},
-    {"path_smooth", ParameterKind::kNumber, 0, kAnyMost, false, 0},
-    {"max_bin", ParameterKind::kInteger, 2, 65'535, false, 255},
-    {"feature_fraction", ParameterKind::kNumber, 0, 1, true, 1},
-    {"feature_fraction_bynode", ParameterKind::kNumber, 0, 1, true, 1},
-    {"bagging_fraction", ParameterKind::kNumber, 0, 1, true, 1},
-    {"bagging_freq", ParameterKind::kInteger, 0, 100'000, false, 0},
-    {"scale_pos_weight", ParameterKind::kNumber, 0, kAnyMost, true, 1},
-    {"is_unbalance", ParameterKind::kBoolean, 0, 1, false, 0},
-    {"extra_trees", ParameterKind::kBoolean, 0, 1, false, 0},
-    {"seed", ParameterKind::kInteger, 0, 2'147'483'647, false, 7},
-};
-
-/// Names that other programs use for the same thing; edit distance would not find them.
-constexpr std::pair<std::string_view, std::string_view> kOtherNames[] = {
-    {"n_estimators", "rounds"},
-    {"num_iterations", "rounds"},
-    {"num_boost_round", "rounds"},
-    {"num_trees", "rounds"},
-    {"early_stopping_rounds", "early_stopping"},
-    {"eta", "learning_rate"},
-    {"shrinkage_rate", "learning_rate"},
-    {"max_leaves", "num_leaves"},
-    {"min_child_samples", "min_data_in_leaf"},
-    {"min_child_weight", "min_sum_hessian_in_leaf"},
-    {"reg_alpha", "lambda_l1"},
-    {"reg_lambda", "lambda_l2"},
-    {"subsample", "bagging_fraction"},
-    {"subsample_freq", "bagging_freq"},
-    {"colsample_bytree", "feature_fraction"},
-    {"random_state", "seed"},
-};
-
-std::vector<std::string> AllowedParameterNames() {
-  std::vector<std::string> names{"objective"};
-  for (const BoostingParameter& parameter : kBoostingParameters) names.emplace_back(parameter.name);
-  return names;
-}
-
-Error UnknownParameter(const ModelAsset& model, const std::string& name) {
-  std::string hint = SuggestionHint(name, AllowedParameterNames());
-  for (const auto& [other, ours] : kOtherNames) {
-    if (name == other) hint = fmt::format("it is called '{}' here", ours);
-  }
-  return UserErrorAt("unknown_parameter", fmt::format("lightgbm has no parameter '{}'", name), model.place, hint);
-}
-
-Result<Json> ReadParameter(const ModelAsset& model, const BoostingParameter& parameter, const Value& value) {
-  const auto refuse = [&](std::string_view expected) {
-    return UserErrorAt("bad_parameter", fmt::format("lightgbm's '{}' is {}", parameter.name, FormatValue(value)), model.place,
-                       fmt::format("expected {}", expected));
-  };
-  if (parameter.kind == ParameterKind::kBoolean) {
-    if (const bool* flag = std::get_if<bool>(&value)) return Json(*flag);
-    return refuse("true or false");
-  }
-  const std::string range =
-      fmt::format("{} {} {} and at most {}", parameter.kind == ParameterKind::kInteger ? "a whole number" : "a number",
-                  parameter.least_excluded ? "above" : "from", parameter.least, parameter.most);
-  double number = 0;
-  if (const int64_t* whole = std::get_if<int64_t>(&value)) {
-    number = static_cast<double>(*whole);
-  } else if (const double* real = std::get_if<double>(&value); real != nullptr && parameter.kind == ParameterKind::kNumber) {
-    number = *real;
-  } else {
-    return refuse(range);
-  }
-  const bool high_enough = parameter.least_excluded ? number > parameter.least : number >= parameter.least;
-  if (!high_enough || !(number <= parameter.most)) return refuse(range);
-  if (parameter.kind == ParameterKind::kInteger) return Json(static_cast<int64_t>(number));
-  return Json(number);
-}
-
-Json StandardValue(const BoostingParameter& parameter) {
-  switch (parameter.kind) {
-    case ParameterKind::kInteger: return static_cast<int64_t>(parameter.standard);
-    case ParameterKind::kBoolean: return parameter.standard != 0;
-    case ParameterKind::kNumber: return parameter.standard;
-  }
-  return nullptr;
-}
-
-// ---- LightGBM ----
-
 constexpr int kValidationData = 1;
+constexpr int kHistogramPoolMb = 128;  ///< LightGBM would keep the histograms of all leaves at once
 
 /// LightGBM prints to standard output, where only data belongs; its errors come back through LGBM_GetLastError.
 void SilenceLightgbm() {
@@ -144,18 +37,45 @@ struct FreeBooster {
 using DatasetPointer = std::unique_ptr<void, FreeDataset>;
 using BoosterPointer = std::unique_ptr<void, FreeBooster>;
 
-/// Column-wise histograms are made by one thread per column, and deterministic=true keeps the other sums in one thread: the same
-/// trees with any number of threads (row-wise histograms are sums of one part per thread).
-std::string LightgbmParameters(const BoostingSettings& settings, int threads) {
-  std::string text =
-      fmt::format("objective=binary metric=none verbosity=-1 deterministic=true force_col_wise=true num_threads={}", threads);
+/// One tree that is grown as CART grows it: with L2 loss, no start value and full steps, a leaf's value is the share of
+/// positives, and a split's gain is what it takes off the variance, which for two classes is the Gini impurity times a constant.
+std::string TreeParameters(const AlgorithmSettings& settings, const FittingRows& train) {
+  const auto rows = static_cast<int64_t>(train.labels.size());
+  const int64_t leaves = std::clamp<int64_t>(settings.parameters["num_leaves"].get<int64_t>(), 2, std::max<int64_t>(rows, 2));
+  return fmt::format(
+      "objective=regression boost_from_average=false learning_rate=1 num_leaves={} max_depth={} min_data_in_leaf={} max_bin={} "
+      "min_sum_hessian_in_leaf=0 min_data_in_bin=1 bin_construct_sample_cnt={} histogram_pool_size={}",
+      leaves, settings.parameters["max_depth"].get<int>(), settings.parameters["min_data_in_leaf"].get<int64_t>(),
+      settings.parameters["max_bin"].get<int>(), std::max<int64_t>(rows, 1), kHistogramPoolMb);
+}
+
+/// Trees of that kind, each on a part of the rows, and each split on a part of the columns: as many as the root of their number.
+std::string ForestParameters(const AlgorithmSettings& settings, const FittingRows& train) {
+  double columns = settings.parameters["feature_fraction_bynode"].get<double>();
+  if (columns == 0) columns = 1 / std::sqrt(static_cast<double>(std::max<size_t>(train.width, 1)));
+  return fmt::format("{} boosting=rf bagging_freq=1 bagging_fraction={} feature_fraction_bynode={} seed={}",
+                     TreeParameters(settings, train), settings.parameters["bagging_fraction"].get<double>(), columns,
+                     settings.parameters["seed"].get<int64_t>());
+}
+
+std::string BoostingParameters(const AlgorithmSettings& settings) {
+  std::string text = "objective=binary";
   for (const auto& [name, value] : settings.parameters.items()) {
     if (name != "objective" && name != "rounds" && name != "early_stopping") text += fmt::format(" {}={}", name, value.dump());
   }
   return text;
 }
 
-Result<DatasetPointer> MakeDataset(const BoostingRows& rows, const std::string& parameters, DatasetHandle reference) {
+/// Column-wise histograms are made by one thread per column, and deterministic=true keeps the other sums in one thread: the same
+/// trees with any number of threads (row-wise histograms are sums of one part per thread).
+std::string LightgbmParameters(const AlgorithmSettings& settings, const FittingRows& train, int threads) {
+  const std::string own = settings.name == "decision_tree"   ? TreeParameters(settings, train)
+                          : settings.name == "random_forest" ? ForestParameters(settings, train)
+                                                             : BoostingParameters(settings);
+  return fmt::format("{} metric=none verbosity=-1 deterministic=true force_col_wise=true num_threads={}", own, threads);
+}
+
+Result<DatasetPointer> MakeDataset(const FittingRows& rows, const std::string& parameters, DatasetHandle reference) {
   DatasetHandle handle = nullptr;
   const auto row_count = static_cast<int32_t>(rows.labels.size());
   TIDEMILL_RETURN_IF_ERROR(
@@ -182,7 +102,7 @@ bool IsReady(const std::shared_future<int>& future) {
 
 /// Adds rounds until somebody else knows how many are wanted. The first trees of a long fit are those of a short one, so nothing
 /// is lost but the rounds beyond.
-Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& settings,
+Result<int> RunRoundsUntilKnown(BoosterHandle booster, const AlgorithmSettings& settings,
                                 const std::shared_future<int>& rounds_wanted) {
   int rounds = 0;
   while (rounds < settings.rounds && !(IsReady(rounds_wanted) && rounds >= rounds_wanted.get())) {
@@ -196,7 +116,7 @@ Result<int> RunRoundsUntilKnown(BoosterHandle booster, const BoostingSettings& s
 
 /// Adds rounds until there are enough, or the loss on validate has not fallen for `early_stopping` rounds, or nothing is left to
 /// split. Returns how many to keep.
-Result<int> RunRounds(BoosterHandle booster, const BoostingSettings& settings, const BoostingRows* validate) {
+Result<int> RunRounds(BoosterHandle booster, const AlgorithmSettings& settings, const FittingRows* validate) {
   std::vector<int> labels;
   std::vector<double> scores;
   if (validate != nullptr) {
@@ -273,9 +193,12 @@ enum MissingType { kMissingNone = 0, kMissingZero = 1, kMissingNan = 2 };
 Result<uint8_t> MissingGoesLeft(int decision_type, double threshold) {
   if ((decision_type & kCategoricalBit) != 0) return UnreadableTrees("a split by categories");
   switch ((decision_type >> kMissingTypeShift) & 3) {
-    case kMissingNone: return static_cast<uint8_t>(0.0 <= threshold);
-    case kMissingNan: return static_cast<uint8_t>((decision_type & kDefaultLeftBit) != 0);
-    default: return UnreadableTrees("a split that treats zero as missing");
+    case kMissingNone:
+      return static_cast<uint8_t>(0.0 <= threshold);
+    case kMissingNan:
+      return static_cast<uint8_t>((decision_type & kDefaultLeftBit) != 0);
+    default:
+      return UnreadableTrees("a split that treats zero as missing");
   }
 }
 
@@ -304,39 +227,6 @@ Result<DecisionTree> ParseTree(std::string_view block) {
 
 }  // namespace
 
-Result<BoostingSettings> ReadBoostingSettings(const ModelAsset& model) {
-  if (model.algorithm != "lightgbm") {
-    return UserErrorAt("unknown_algorithm", fmt::format("unknown algorithm '{}'", model.algorithm), model.place,
-                       SuggestionHint(model.algorithm, {"lightgbm"}));
-  }
-  for (const auto& [name, value] : model.parameters) {
-    const std::vector<std::string> allowed = AllowedParameterNames();
-    if (std::find(allowed.begin(), allowed.end(), name) == allowed.end()) return UnknownParameter(model, name);
-  }
-  BoostingSettings settings;
-  settings.parameters["objective"] = "binary";
-  if (const auto objective = model.parameters.find("objective");
-      objective != model.parameters.end() && objective->second != Value("binary")) {
-    return UserErrorAt("bad_parameter", fmt::format("objective '{}' is not supported", FormatValue(objective->second)),
-                       model.place, "objective: binary; make the label a condition, for instance \"amount > 100\"");
-  }
-  for (const BoostingParameter& parameter : kBoostingParameters) {
-    const auto given = model.parameters.find(std::string(parameter.name));
-    Json& resolved = settings.parameters[std::string(parameter.name)];
-    resolved = StandardValue(parameter);
-    if (given != model.parameters.end()) {
-      TIDEMILL_ASSIGN_OR_RETURN(resolved, ReadParameter(model, parameter, given->second));
-    }
-  }
-  // LightGBM silently ignores a fraction without a frequency.
-  if (settings.parameters["bagging_fraction"].get<double>() < 1 && !model.parameters.contains("bagging_freq")) {
-    settings.parameters["bagging_freq"] = 1;
-  }
-  settings.rounds = settings.parameters["rounds"].get<int>();
-  settings.early_stopping = settings.parameters["early_stopping"].get<int>();
-  return settings;
-}
-
 Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text) {
   if (text.find("\nnum_class=1\n") == std::string_view::npos) return UnreadableTrees("it does not have one class");
   std::vector<DecisionTree> trees;
@@ -352,10 +242,10 @@ Result<std::vector<DecisionTree>> ParseLightgbmTrees(std::string_view text) {
   return trees;
 }
 
-Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const BoostingRows& train, const BoostingRows* validate,
-                                     std::span<const double> sample, int threads, const std::shared_future<int>* rounds_wanted) {
+Result<FittedFunction> FitTrees(const AlgorithmSettings& settings, const FittingRows& train, const FittingRows* validate,
+                                std::span<const double> sample, int threads, const std::shared_future<int>* rounds_wanted) {
   SilenceLightgbm();
-  const std::string parameters = LightgbmParameters(settings, threads);
+  const std::string parameters = LightgbmParameters(settings, train, threads);
   TIDEMILL_ASSIGN_OR_RETURN(const DatasetPointer train_data, MakeDataset(train, parameters, nullptr));
   DatasetPointer validation_data;
   BoosterHandle handle = nullptr;
@@ -365,24 +255,28 @@ Result<BoostedTrees> FitBoostedTrees(const BoostingSettings& settings, const Boo
     TIDEMILL_ASSIGN_OR_RETURN(validation_data, MakeDataset(*validate, parameters, train_data.get()));
     TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(LGBM_BoosterAddValidData(handle, validation_data.get()), "reading validation rows"));
   }
-  BoostedTrees fitted;
+  FittedFunction fitted;
+  TreeEnsemble ensemble{.trees = {}, .averaged = settings.name == "random_forest", .log_odds = settings.name == "lightgbm"};
   if (rounds_wanted != nullptr) {
     TIDEMILL_ASSIGN_OR_RETURN(fitted.rounds, RunRoundsUntilKnown(handle, settings, *rounds_wanted));
   } else {
     TIDEMILL_ASSIGN_OR_RETURN(fitted.rounds, RunRounds(handle, settings, validate));
   }
   TIDEMILL_ASSIGN_OR_RETURN(const std::string text, SaveTrees(handle, fitted.rounds));
-  TIDEMILL_ASSIGN_OR_RETURN(fitted.trees, ParseLightgbmTrees(text));
-  fitted.column_gain.resize(train.width);
+  TIDEMILL_ASSIGN_OR_RETURN(ensemble.trees, ParseLightgbmTrees(text));
+  // LightGBM calls the sum of a forest's trees its raw score; their mean is what it predicts.
+  const int score = ensemble.averaged ? C_API_PREDICT_NORMAL : C_API_PREDICT_RAW_SCORE;
+  fitted.function = std::move(ensemble);
+  fitted.column_weight.resize(train.width);
   TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(
-      LGBM_BoosterFeatureImportance(handle, fitted.rounds, C_API_FEATURE_IMPORTANCE_GAIN, fitted.column_gain.data()),
+      LGBM_BoosterFeatureImportance(handle, fitted.rounds, C_API_FEATURE_IMPORTANCE_GAIN, fitted.column_weight.data()),
       "weighing columns"));
   fitted.raw_sample.resize(sample.size() / train.width);
   int64_t count = 0;
   if (fitted.raw_sample.empty()) return fitted;
   TIDEMILL_RETURN_IF_ERROR(CheckLightgbm(
       LGBM_BoosterPredictForMat(handle, sample.data(), C_API_DTYPE_FLOAT64, static_cast<int32_t>(fitted.raw_sample.size()),
-                                static_cast<int32_t>(train.width), 1, C_API_PREDICT_RAW_SCORE, 0, fitted.rounds,
+                                static_cast<int32_t>(train.width), 1, score, 0, fitted.rounds,
                                 fmt::format("num_threads={}", threads).c_str(), &count, fitted.raw_sample.data()),
       "scoring sample rows"));
   return fitted;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "model/row_selection.h"
+#include "model/top_precision.h"
 
 namespace tidemill {
 namespace {
@@ -118,6 +119,8 @@ Result<ChampionComparison> CompareWithChampion(const ModelAsset& model, const Tr
   comparison.note = fmt::format("{} test rows after {}", labels.size(), FormatTimestamp(champion_trained_until));
   comparison.challenger = EvaluateScores(challenger_scores, labels);
   comparison.champion = EvaluateScores(*champion_scores, labels);
+  TIDEMILL_RETURN_IF_ERROR(AddPrecisionAtK(model, rows, chosen, challenger_scores, labels, comparison.challenger));
+  TIDEMILL_RETURN_IF_ERROR(AddPrecisionAtK(model, rows, chosen, *champion_scores, labels, comparison.champion));
   return comparison;
 }
 
@@ -146,11 +149,11 @@ Json EvaluateGates(const ModelAsset& model, const Json& metrics, const std::opti
                    double latency_p99_ms) {
   Json results = Json::array();
   for (const Gate& gate : model.gates) {
-    const std::optional<double> value =
-        gate.metric == "latency_p99_ms" ? std::optional(latency_p99_ms) : NumberAt(metrics, gate.metric);
-    if (gate.min) results.push_back(BoundGate(gate.metric, "min", value, *gate.min));
-    if (gate.max) results.push_back(BoundGate(gate.metric, "max", value, *gate.max));
-    if (gate.max_drop_from_champion) results.push_back(DropGate(gate.metric, comparison, *gate.max_drop_from_champion));
+    const std::string metric = MetricName(gate);
+    const std::optional<double> value = metric == "latency_p99_ms" ? std::optional(latency_p99_ms) : NumberAt(metrics, metric);
+    if (gate.min) results.push_back(BoundGate(metric, "min", value, *gate.min));
+    if (gate.max) results.push_back(BoundGate(metric, "max", value, *gate.max));
+    if (gate.max_drop_from_champion) results.push_back(DropGate(metric, comparison, *gate.max_drop_from_champion));
   }
   return results;
 }

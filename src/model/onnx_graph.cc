@@ -1,5 +1,6 @@
 #include "model/onnx_graph.h"
 
+#include <bit>
 #include <limits>
 
 #include <fmt/format.h>
@@ -40,6 +41,15 @@ class GraphBuilder {
   std::string AddConstant(const std::string& name, const std::vector<int64_t>& row) {
     onnx::TensorProto* tensor = AddRow(name, onnx::TensorProto::INT64, row.size());
     for (const int64_t value : row) tensor->add_int64_data(value);
+    return name;
+  }
+  /// Of one dimension.
+  std::string AddList(const std::string& name, const std::vector<int64_t>& values) {
+    onnx::TensorProto* tensor = graph_->add_initializer();
+    tensor->set_name(name);
+    tensor->set_data_type(onnx::TensorProto::INT64);
+    tensor->add_dims(static_cast<int64_t>(values.size()));
+    for (const int64_t value : values) tensor->add_int64_data(value);
     return name;
   }
 
@@ -99,23 +109,38 @@ void SetDoubles(onnx::NodeProto* node, std::string_view name, const std::vector<
 
 // ---- Preparation ----
 
+/// Each number less its center, divided by its scale; 0 and 1 leave it as it is.
+std::string AddStandardization(GraphBuilder& graph, const std::string& numbers, const std::vector<double>& centers,
+                               const std::vector<double>& scales) {
+  graph.AddNode("Sub", {numbers, graph.AddConstant("/centers", centers)}, "/numbers_centered");
+  graph.AddNode("Div", {"/numbers_centered", graph.AddConstant("/scales", scales)}, "/numbers_standardized");
+  return "/numbers_standardized";
+}
+
 /// All numbers side by side, NaN replaced by each column's fill (which is NaN itself where nothing is to be filled).
 std::string AddNumbers(GraphBuilder& graph, const std::vector<PreparedInput>& inputs) {
   std::vector<std::string> names;
-  std::vector<double> fills;
+  std::vector<double> fills, centers, scales;
   bool any_fill = false;
+  bool any_standardized = false;
   for (const PreparedInput& input : inputs) {
     if (input.encoding != PreparedInput::Encoding::kNumber) continue;
     names.push_back(input.name);
     fills.push_back(input.fill.value_or(std::numeric_limits<double>::quiet_NaN()));
     any_fill = any_fill || input.fill.has_value();
+    centers.push_back(input.center);
+    scales.push_back(input.scale);
+    any_standardized = any_standardized || input.standardized;
   }
   if (names.empty()) return "";
   SetInt(graph.AddNode("Concat", names, "/numbers"), "axis", 1);
-  if (!any_fill) return "/numbers";
-  graph.AddNode("IsNaN", {"/numbers"}, "/numbers_missing");
-  graph.AddNode("Where", {"/numbers_missing", graph.AddConstant("/fills", fills), "/numbers"}, "/numbers_filled");
-  return "/numbers_filled";
+  std::string numbers = "/numbers";
+  if (any_fill) {
+    graph.AddNode("IsNaN", {"/numbers"}, "/numbers_missing");
+    graph.AddNode("Where", {"/numbers_missing", graph.AddConstant("/fills", fills), "/numbers"}, "/numbers_filled");
+    numbers = "/numbers_filled";
+  }
+  return any_standardized ? AddStandardization(graph, numbers, centers, scales) : numbers;
 }
 
 /// A text as its code, and that as a number or as one column for each code.
@@ -143,7 +168,7 @@ std::string AddText(GraphBuilder& graph, const PreparedInput& input) {
   return columns;
 }
 
-/// The matrix that the trees read.
+/// The matrix that the algorithm reads.
 std::string AddPreparation(GraphBuilder& graph, const Preparation& preparation) {
   std::vector<std::string> parts;
   if (std::string numbers = AddNumbers(graph, preparation.inputs()); !numbers.empty()) parts.push_back(std::move(numbers));
@@ -194,9 +219,9 @@ void AppendTree(EnsembleLists& lists, const DecisionTree& tree, int64_t number) 
   }
 }
 
-void AddTrees(GraphBuilder& graph, const std::string& matrix, const std::vector<DecisionTree>& trees) {
+void AddFunction(GraphBuilder& graph, const std::string& matrix, const TreeEnsemble& ensemble) {
   EnsembleLists lists;
-  for (size_t i = 0; i < trees.size(); ++i) AppendTree(lists, trees[i], static_cast<int64_t>(i));
+  for (size_t i = 0; i < ensemble.trees.size(); ++i) AppendTree(lists, ensemble.trees[i], static_cast<int64_t>(i));
   onnx::NodeProto* node = graph.AddNode("TreeEnsembleRegressor", {matrix}, kRawScoreOutput, kTreeDomain);
   SetInts(node, "nodes_treeids", lists.tree);
   SetInts(node, "nodes_nodeids", lists.node);
@@ -211,8 +236,38 @@ void AddTrees(GraphBuilder& graph, const std::string& matrix, const std::vector<
   SetInts(node, "target_ids", std::vector<int64_t>(lists.leaf_node.size(), 0));
   SetDoubles(node, "target_weights_as_tensor", lists.leaf_weight);
   SetInt(node, "n_targets", 1);
-  SetText(node, "aggregate_function", "SUM");
+  SetText(node, "aggregate_function", ensemble.averaged ? "AVERAGE" : "SUM");
   SetText(node, "post_transform", "NONE");
+}
+
+// ---- Weights ----
+
+/// Evaluate(LinearFunction) step by step: a matrix product would add up in an order that depends on the number of rows.
+void AddFunction(GraphBuilder& graph, const std::string& matrix, const LinearFunction& function) {
+  const auto width = static_cast<int64_t>(function.weights.size());
+  const auto padded = static_cast<int64_t>(std::bit_ceil(function.weights.size()));
+  std::string terms = "/terms";
+  graph.AddNode("Mul", {matrix, graph.AddConstant("/weights", function.weights)}, terms);
+  if (padded > width) {
+    graph.AddNode("Pad", {terms, graph.AddList("/padding", {0, 0, 0, padded - width})}, "/terms_padded");
+    terms = "/terms_padded";
+  }
+  for (int64_t half = padded / 2; half > 0; half /= 2) {
+    const std::string first = fmt::format("/terms_{}_first", half);
+    onnx::NodeProto* split = graph.AddNode("Split", {terms}, first);
+    split->add_output(fmt::format("/terms_{}_second", half));
+    SetInt(split, "axis", 1);
+    terms = fmt::format("/terms_{}", half);
+    graph.AddNode("Add", {first, split->output(1)}, terms);
+  }
+  graph.AddNode("Add", {terms, graph.AddConstant("/intercept", std::vector<double>{function.intercept})}, "/log_odds");
+  SetInt(graph.AddNode("Cast", {"/log_odds"}, kRawScoreOutput), "to", onnx::TensorProto::FLOAT);
+}
+
+/// Whether the function's value has to go through the logistic function to be a probability.
+bool GivesLogOdds(const ScoreFunction& function) {
+  const auto* ensemble = std::get_if<TreeEnsemble>(&function);
+  return ensemble == nullptr || ensemble->log_odds;
 }
 
 void UseOperators(onnx::ModelProto& model, std::string_view domain, int version) {
@@ -223,8 +278,7 @@ void UseOperators(onnx::ModelProto& model, std::string_view domain, int version)
 
 }  // namespace
 
-std::string WriteOnnxGraph(const std::vector<Field>& inputs, const Preparation& preparation,
-                           const std::vector<DecisionTree>& trees) {
+std::string WriteOnnxGraph(const std::vector<Field>& inputs, const Preparation& preparation, const ScoreFunction& function) {
   onnx::ModelProto model;
   model.set_ir_version(kIrVersion);
   model.set_producer_name("tidemill");
@@ -235,9 +289,10 @@ std::string WriteOnnxGraph(const std::vector<Field>& inputs, const Preparation& 
   for (const Field& input : inputs) {
     graph.AddInput(input.name, input.type == Type::kText ? onnx::TensorProto::STRING : onnx::TensorProto::DOUBLE);
   }
-  AddTrees(graph, AddPreparation(graph, preparation), trees);
+  const std::string matrix = AddPreparation(graph, preparation);
+  std::visit([&](const auto& one) { AddFunction(graph, matrix, one); }, function);
   // In single precision ONNX Runtime's kernel gives a row the same bits in any batch; in double it does not (docs/models.md).
-  graph.AddNode("Sigmoid", {std::string(kRawScoreOutput)}, kScoreOutput);
+  graph.AddNode(GivesLogOdds(function) ? "Sigmoid" : "Identity", {std::string(kRawScoreOutput)}, kScoreOutput);
   graph.AddOutput(kScoreOutput);
   graph.AddOutput(kRawScoreOutput);
   return model.SerializeAsString();

@@ -44,7 +44,7 @@ Result<std::vector<size_t>> InputsOfStep(const PrepareStep& step, const std::vec
 }
 
 Result<void> CheckSuits(const PrepareStep& step, const Field& input) {
-  const bool wants_text = step.kind != "impute";
+  const bool wants_text = step.kind == "one_hot" || step.kind == "ordinal";
   if (wants_text == IsTextField(input)) return Ok();
   if (wants_text) {
     return UserErrorAt("wrong_type", fmt::format("{} is for text, but '{}' is {}", step.kind, input.name, TypeName(input.type)),
@@ -52,7 +52,7 @@ Result<void> CheckSuits(const PrepareStep& step, const Field& input) {
                        fmt::format("leave '{}' as the number it is, or make it a text among the features: cast({} as text)",
                                    input.name, input.name));
   }
-  return UserErrorAt("wrong_type", fmt::format("impute is for numbers, but '{}' is text", input.name), step.place,
+  return UserErrorAt("wrong_type", fmt::format("{} is for numbers, but '{}' is text", step.kind, input.name), step.place,
                      "one_hot and ordinal give missing texts a category of their own");
 }
 
@@ -118,11 +118,58 @@ int64_t CodeOf(const PreparedInput& input, std::string_view text) {
 
 std::string_view EncodingName(PreparedInput::Encoding encoding) {
   switch (encoding) {
-    case PreparedInput::Encoding::kNumber: return "number";
-    case PreparedInput::Encoding::kOneHot: return "one_hot";
-    case PreparedInput::Encoding::kOrdinal: return "ordinal";
+    case PreparedInput::Encoding::kNumber:
+      return "number";
+    case PreparedInput::Encoding::kOneHot:
+      return "one_hot";
+    case PreparedInput::Encoding::kOrdinal:
+      return "ordinal";
   }
   return "";
+}
+
+/// What the algorithm sees of a number.
+double Prepare(const PreparedInput& input, double value) {
+  const double filled = std::isnan(value) && input.fill ? *input.fill : value;
+  return input.standardized ? (filled - input.center) / input.scale : filled;
+}
+
+/// Mean and standard deviation (of the population) of what is there after filling. A column that never changes is only centered.
+void FitScale(PreparedInput& input, const Column& column, std::span<const size_t> rows) {
+  std::vector<double> numbers;
+  numbers.reserve(rows.size());
+  for (const size_t row : rows) {
+    const double value = Prepare(input, NumericInput(column, row));
+    if (std::isfinite(value)) numbers.push_back(value);
+  }
+  input.center = MeanOfNumbers(numbers);
+  double squares = 0;
+  for (const double number : numbers) squares += (number - input.center) * (number - input.center);
+  const double deviation = numbers.empty() ? 0 : std::sqrt(squares / static_cast<double>(numbers.size()));
+  input.scale = deviation > 0 && std::isfinite(deviation) ? deviation : 1;
+  input.standardized = true;
+}
+
+Error PreparedTwice(const PrepareStep& step, const Field& input) {
+  return UserErrorAt("prepared_twice", fmt::format("two steps under 'prepare' name '{}'", input.name), step.place,
+                     "name a column in one step only, and in one standardize step besides; 'numeric' and 'text' mean the columns "
+                     "that no step before has named");
+}
+
+/// Numbers are standardized after they are filled, wherever the step stands.
+Status FitStandardization(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows,
+                          std::span<const size_t> training_rows, std::vector<PreparedInput>& prepared) {
+  std::set<size_t> taken;
+  for (const PrepareStep& step : model.prepare) {
+    if (step.kind != "standardize") continue;
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<size_t> chosen, InputsOfStep(step, inputs, taken));
+    for (const size_t index : chosen) {
+      TIDEMILL_RETURN_IF_ERROR(CheckSuits(step, inputs[index]));
+      if (!taken.insert(index).second) return PreparedTwice(step, inputs[index]);
+      FitScale(prepared[index], *rows.Find(inputs[index].name), training_rows);
+    }
+  }
+  return Ok();
 }
 
 Error UnencodedTextError(const ModelAsset& model, const Field& input) {
@@ -137,9 +184,12 @@ Error UnencodedTextError(const ModelAsset& model, const Field& input) {
 double NumericInput(const Column& column, size_t row) {
   if (column.IsNull(row)) return std::numeric_limits<double>::quiet_NaN();
   switch (column.type) {
-    case Type::kDouble: return column.doubles[row];
-    case Type::kTimestamp: return static_cast<double>(column.ints[row]) / 1e6;
-    default: return static_cast<double>(column.ints[row]);
+    case Type::kDouble:
+      return column.doubles[row];
+    case Type::kTimestamp:
+      return static_cast<double>(column.ints[row]) / 1e6;
+    default:
+      return static_cast<double>(column.ints[row]);
   }
 }
 
@@ -154,13 +204,11 @@ Result<Preparation> Preparation::Fit(const ModelAsset& model, const std::vector<
   }
   std::set<size_t> taken;
   for (const PrepareStep& step : model.prepare) {
+    if (step.kind == "standardize") continue;
     TIDEMILL_ASSIGN_OR_RETURN(const std::vector<size_t> chosen, InputsOfStep(step, inputs, taken));
     for (const size_t index : chosen) {
       TIDEMILL_RETURN_IF_ERROR(CheckSuits(step, inputs[index]));
-      if (!taken.insert(index).second) {
-        return UserErrorAt("prepared_twice", fmt::format("two steps under 'prepare' name '{}'", inputs[index].name), step.place,
-                           "name a column in one step only; 'numeric' and 'text' mean the columns that no step before has named");
-      }
+      if (!taken.insert(index).second) return PreparedTwice(step, inputs[index]);
       PreparedInput& prepared = preparation.inputs_[index];
       const Column& column = *rows.Find(prepared.name);
       if (step.kind == "impute") {
@@ -172,6 +220,7 @@ Result<Preparation> Preparation::Fit(const ModelAsset& model, const std::vector<
       if (step.kind == "one_hot") prepared.width = prepared.categories.size() + kFirstCategoryCode;
     }
   }
+  TIDEMILL_RETURN_IF_ERROR(FitStandardization(model, inputs, rows, training_rows, preparation.inputs_));
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (IsTextField(inputs[i]) && !taken.contains(i)) return UnencodedTextError(model, inputs[i]);
   }
@@ -192,13 +241,15 @@ std::vector<double> Preparation::Matrix(const Columns& rows, std::span<const siz
     double* cell = matrix.data() + input.first_column;
     for (const size_t row : row_indexes) {
       switch (input.encoding) {
-        case PreparedInput::Encoding::kNumber: {
-          const double value = NumericInput(column, row);
-          *cell = std::isnan(value) && input.fill ? *input.fill : value;
+        case PreparedInput::Encoding::kNumber:
+          *cell = Prepare(input, NumericInput(column, row));
           break;
-        }
-        case PreparedInput::Encoding::kOneHot: cell[CodeOf(input, TextInput(column, row))] = 1.0; break;
-        case PreparedInput::Encoding::kOrdinal: *cell = static_cast<double>(CodeOf(input, TextInput(column, row))); break;
+        case PreparedInput::Encoding::kOneHot:
+          cell[CodeOf(input, TextInput(column, row))] = 1.0;
+          break;
+        case PreparedInput::Encoding::kOrdinal:
+          *cell = static_cast<double>(CodeOf(input, TextInput(column, row)));
+          break;
       }
       cell += width_;
     }
@@ -214,6 +265,19 @@ std::vector<size_t> Preparation::InputOfColumn() const {
   return owners;
 }
 
+std::vector<std::string> Preparation::ColumnNames() const {
+  std::vector<std::string> names(width_);
+  for (const PreparedInput& input : inputs_) {
+    names[input.first_column] = input.name;
+    if (input.encoding != PreparedInput::Encoding::kOneHot) continue;
+    names[input.first_column + kMissingCode] = input.name + " missing";
+    names[input.first_column + kOtherCode] = input.name + " other";
+    for (size_t i = 0; i < input.categories.size(); ++i)
+      names[input.first_column + kFirstCategoryCode + i] = input.name + "=" + input.categories[i];
+  }
+  return names;
+}
+
 Json Preparation::ToJson() const {
   Json list = Json::array();
   for (const PreparedInput& input : inputs_) {
@@ -221,6 +285,8 @@ Json Preparation::ToJson() const {
     item["input"] = input.name;
     item["as"] = EncodingName(input.encoding);
     if (input.fill) item["fill"] = *input.fill;
+    if (input.standardized) item["center"] = input.center;
+    if (input.standardized) item["scale"] = input.scale;
     if (input.encoding != PreparedInput::Encoding::kNumber) item["categories"] = input.categories;
     list.push_back(std::move(item));
   }

@@ -27,13 +27,15 @@ std::string_view TextInput(const Column& column, size_t row);
 /// How one input becomes columns of the matrix that trees read.
 struct PreparedInput {
   enum class Encoding {
-    kNumber,   ///< one column: the value, or `fill` in place of NaN
+    kNumber,   ///< one column: the value, or `fill` in place of NaN; then less `center`, divided by `scale`
     kOneHot,   ///< a column each for missing, other, and every category: 0 or 1
     kOrdinal,  ///< one column: 0 missing, 1 other, 2... the categories
   };
   std::string name;
   Encoding encoding = Encoding::kNumber;
   std::optional<double> fill;           ///< kNumber
+  bool standardized = false;            ///< kNumber
+  double center = 0, scale = 1;         ///< kNumber: mean and standard deviation of the training rows where it is standardized
   std::vector<std::string> categories;  ///< kOneHot, kOrdinal: in byte order; not the missing text
   size_t first_column = 0;              ///< in the matrix
   size_t width = 1;
@@ -44,12 +46,13 @@ inline constexpr int64_t kMissingCode = 0;
 inline constexpr int64_t kOtherCode = 1;
 inline constexpr int64_t kFirstCategoryCode = 2;
 
-/// A model's preparation, fitted on training rows: fills and categories. All of it is arithmetic that an ONNX graph repeats to
-/// the bit (see onnx_graph.h). Numbers come first in the matrix, then encoded texts; within each the inputs' order. Value type.
+/// A model's preparation, fitted on training rows: fills, centers and scales, and categories. All of it is arithmetic that an
+/// ONNX graph repeats to the bit (see onnx_graph.h). Numbers come first in the matrix, then encoded texts; within each the
+/// inputs' order. Value type.
 class Preparation {
  public:
   /// Errors (with the step's place): unknown columns, steps that do not suit a column's type, text columns that no step encodes.
-  /// `training_rows` index `rows`; medians, means and rare categories come from them alone.
+  /// `training_rows` index `rows`; medians, means, deviations and rare categories come from them alone.
   static Result<Preparation> Fit(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows,
                                  std::span<const size_t> training_rows);
 
@@ -60,6 +63,8 @@ class Preparation {
   std::vector<double> Matrix(const Columns& rows, std::span<const size_t> row_indexes) const;
   /// For each column of the matrix the index of its input.
   std::vector<size_t> InputOfColumn() const;
+  /// The columns' names: the input's own, or "carrier=AA" for one of several.
+  std::vector<std::string> ColumnNames() const;
   Json ToJson() const;
 
  private:

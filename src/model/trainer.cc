@@ -1,6 +1,7 @@
 #include "model/trainer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <future>
 #include <numeric>
 
@@ -9,11 +10,13 @@
 #include "base/engine_versions.h"
 #include "feature/program/program.h"
 #include "model/boosted_trees.h"
+#include "model/logistic_regression.h"
 #include "model/onnx_graph.h"
 #include "model/onnx_session.h"
 #include "model/predictor.h"
 #include "model/preparation.h"
 #include "model/row_selection.h"
+#include "model/top_precision.h"
 #include "stats/classification_metrics.h"
 
 namespace tidemill {
@@ -109,7 +112,7 @@ int64_t CountPositives(const std::vector<int>& labels, const std::vector<size_t>
 }
 
 Status CheckEnough(const ModelAsset& model, const Windows& windows, const LabelledRows& labelled,
-                   const BoostingSettings& settings, const SplitTimes& split) {
+                   const AlgorithmSettings& settings, const SplitTimes& split) {
   const std::string between = fmt::format("between {} and {}", FormatTimestamp(split.begin), FormatTimestamp(split.train_end));
   if (windows.train.size() < kTrainRowsMin) {
     return UserErrorAt(
@@ -152,17 +155,17 @@ Status CheckInputNames(const ModelAsset& model, const std::vector<Field>& inputs
 
 struct FittedModel {
   Preparation preparation;
-  BoostedTrees trees;
+  FittedFunction fit;
   std::string onnx;
   Json verification;
 };
 
-BoostingRows MakeBoostingRows(const Preparation& preparation, const Columns& rows, const std::vector<size_t>& chosen,
-                              const std::vector<int>& labels) {
-  BoostingRows boosting{.matrix = preparation.Matrix(rows, chosen), .labels = {}, .width = preparation.width()};
-  boosting.labels.reserve(chosen.size());
-  for (const size_t row : chosen) boosting.labels.push_back(static_cast<float>(labels[row]));
-  return boosting;
+FittingRows MakeFittingRows(const Preparation& preparation, const Columns& rows, const std::vector<size_t>& chosen,
+                            const std::vector<int>& labels) {
+  FittingRows made{.matrix = preparation.Matrix(rows, chosen), .labels = {}, .width = preparation.width()};
+  made.labels.reserve(chosen.size());
+  for (const size_t row : chosen) made.labels.push_back(static_cast<float>(labels[row]));
+  return made;
 }
 
 /// At most `count_max` of the rows, evenly spaced.
@@ -173,7 +176,7 @@ std::vector<size_t> EvenSample(const std::vector<size_t>& rows, size_t count_max
   return sample;
 }
 
-/// The packaged graph must answer what LightGBM answers, and one row what many rows answer, to the last bit.
+/// The packaged graph must answer what the algorithm answers, and one row what many rows answer, to the last bit.
 Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inputs, const Columns& sample,
                          const std::vector<double>& expected) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<OnnxSession> session, OnnxSession::Load(onnx, inputs));
@@ -193,23 +196,62 @@ Result<Json> VerifyGraph(const std::string& onnx, const std::vector<Field>& inpu
   }
   if (different + different_alone > 0) {
     return InternalError(fmt::format(
-        "the packaged graph differs from LightGBM in {} of {} training rows, and from itself in {} of {} rows asked alone",
+        "the packaged graph differs from the algorithm in {} of {} training rows, and from itself in {} of {} rows asked alone",
         different, expected.size(), different_alone, alone));
   }
-  return Json{{"rows_equal_to_lightgbm", expected.size()}, {"rows_equal_alone", alone}};
+  return Json{{"rows_equal_to_algorithm", expected.size()}, {"rows_equal_alone", alone}};
 }
 
 /// What both fits of a training share.
 struct FitContext {
   const ModelAsset& model;
-  const BoostingSettings& settings;
+  const AlgorithmSettings& settings;
   const std::vector<Field>& inputs;
   const Columns& rows;
   const std::vector<int>& labels;
   int threads = 1;  ///< of each fit
 };
 
-/// `validate_rows`, `rounds_wanted`: see FitBoostedTrees; null where they don't apply.
+/// A linear function has an answer only where every number is there.
+Status CheckFilled(const FitContext& context, const Preparation& preparation, const FittingRows& train) {
+  for (const PreparedInput& input : preparation.inputs()) {
+    if (input.encoding != PreparedInput::Encoding::kNumber || input.fill) continue;
+    return UserErrorAt("missing_not_filled",
+                       fmt::format("{} can't read missing values, and no step under 'prepare' fills '{}' of model '{}'",
+                                   context.settings.name, input.name, context.model.name),
+                       context.model.place, "add  - impute: {columns: numeric, with: median}");
+  }
+  const auto infinite =
+      std::find_if(train.matrix.begin(), train.matrix.end(), [](double value) { return !std::isfinite(value); });
+  if (infinite != train.matrix.end()) {
+    const size_t column = static_cast<size_t>(infinite - train.matrix.begin()) % train.width;
+    return UserErrorAt(
+        "infinite_number",
+        fmt::format("'{}' of model '{}' is infinite in a training row", preparation.ColumnNames()[column], context.model.name),
+        context.model.place, "make it null in its table or feature, so that it is filled");
+  }
+  if (train.width > kLogisticColumnsMax) {
+    return UserErrorAt("too_many_columns",
+                       fmt::format("model '{}' has {} columns after preparation, {} takes at most {}", context.model.name,
+                                   train.width, context.settings.name, kLogisticColumnsMax),
+                       context.model.place, "raise other_below, so that rare categories become one");
+  }
+  return Ok();
+}
+
+Result<FittedFunction> FitLinear(const FitContext& context, const Preparation& preparation, const FittingRows& train,
+                                 std::span<const double> sample) {
+  TIDEMILL_RETURN_IF_ERROR(CheckFilled(context, preparation, train));
+  auto fitted = FitLogisticRegression(context.settings, train, sample);
+  if (!fitted.ok() && fitted.error().code == "not_converged") {
+    Error error = std::move(fitted).error();
+    error.place = context.model.place;
+    return error;
+  }
+  return fitted;
+}
+
+/// `validate_rows`, `rounds_wanted`: see FitTrees; null where they don't apply.
 Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<size_t>& fit_rows,
                                  const std::vector<size_t>* validate_rows, const std::shared_future<int>* rounds_wanted) {
   FittedModel fitted;
@@ -217,17 +259,20 @@ Result<FittedModel> FitAndVerify(const FitContext& context, const std::vector<si
   const std::vector<size_t> sample_rows = EvenSample(fit_rows, kVerifiedRowsMax);
   const std::vector<double> sample = fitted.preparation.Matrix(context.rows, sample_rows);
   {
-    const BoostingRows train = MakeBoostingRows(fitted.preparation, context.rows, fit_rows, context.labels);
-    BoostingRows validate;
-    if (validate_rows != nullptr) validate = MakeBoostingRows(fitted.preparation, context.rows, *validate_rows, context.labels);
-    TIDEMILL_ASSIGN_OR_RETURN(fitted.trees,
-                              FitBoostedTrees(context.settings, train, validate_rows != nullptr ? &validate : nullptr, sample,
-                                              context.threads, rounds_wanted));
+    const FittingRows train = MakeFittingRows(fitted.preparation, context.rows, fit_rows, context.labels);
+    FittingRows validate;
+    if (validate_rows != nullptr) validate = MakeFittingRows(fitted.preparation, context.rows, *validate_rows, context.labels);
+    if (context.settings.IsLinear()) {
+      TIDEMILL_ASSIGN_OR_RETURN(fitted.fit, FitLinear(context, fitted.preparation, train, sample));
+    } else {
+      TIDEMILL_ASSIGN_OR_RETURN(fitted.fit, FitTrees(context.settings, train, validate_rows != nullptr ? &validate : nullptr,
+                                                     sample, context.threads, rounds_wanted));
+    }
   }
-  fitted.onnx = WriteOnnxGraph(context.inputs, fitted.preparation, fitted.trees.trees);
+  fitted.onnx = WriteOnnxGraph(context.inputs, fitted.preparation, fitted.fit.function);
   TIDEMILL_ASSIGN_OR_RETURN(
       fitted.verification,
-      VerifyGraph(fitted.onnx, context.inputs, SelectRows(context.rows, context.inputs, sample_rows), fitted.trees.raw_sample));
+      VerifyGraph(fitted.onnx, context.inputs, SelectRows(context.rows, context.inputs, sample_rows), fitted.fit.raw_sample));
   return fitted;
 }
 
@@ -251,7 +296,7 @@ Result<FittedPair> FitBoth(const FitContext& context, const Windows& windows) {
   }
   auto evaluated =
       FitAndVerify(context, windows.train, context.settings.early_stopping > 0 ? &windows.validate : nullptr, nullptr);
-  rounds.set_value(evaluated.ok() ? evaluated->trees.rounds : 0);
+  rounds.set_value(evaluated.ok() ? evaluated->fit.rounds : 0);
   FittedPair pair;
   if (refit.valid()) {
     auto refitted = refit.get();
@@ -271,21 +316,39 @@ Json DescribeInputs(const std::vector<Field>& inputs) {
   return list;
 }
 
-/// Each input's share of the gain of all splits, largest first.
-Json GainShares(const Preparation& preparation, const std::vector<double>& column_gain) {
+/// Each input's share of what its columns weigh (gain of splits, or |coefficient| times deviation), largest first.
+Json ImportanceShares(const Preparation& preparation, const std::vector<double>& column_weight) {
   const std::vector<size_t> owners = preparation.InputOfColumn();
-  std::vector<double> gains(preparation.inputs().size(), 0.0);
+  std::vector<double> weights(preparation.inputs().size(), 0.0);
   double total = 0;
-  for (size_t i = 0; i < column_gain.size(); ++i) {
-    gains[owners[i]] += column_gain[i];
-    total += column_gain[i];
+  for (size_t i = 0; i < column_weight.size(); ++i) {
+    weights[owners[i]] += column_weight[i];
+    total += column_weight[i];
   }
-  std::vector<size_t> order(gains.size());
+  std::vector<size_t> order(weights.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return gains[a] > gains[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weights[a] > weights[b]; });
   Json shares = Json::object();
-  for (const size_t i : order) shares[preparation.inputs()[i].name] = total > 0 ? gains[i] / total : 0.0;
+  for (const size_t i : order) shares[preparation.inputs()[i].name] = total > 0 ? weights[i] / total : 0.0;
   return shares;
+}
+
+/// What a linear function multiplies each prepared column with, and what it adds.
+Json DescribeCoefficients(const Preparation& preparation, const LinearFunction& function) {
+  Json coefficients = Json::object();
+  const std::vector<std::string> names = preparation.ColumnNames();
+  for (size_t i = 0; i < names.size(); ++i) coefficients[names[i]] = function.weights[i];
+  return Json{{"intercept", function.intercept}, {"columns", std::move(coefficients)}};
+}
+
+Json DescribeVersions(const AlgorithmSettings& settings) {
+  Json versions{{"tidemill", TIDEMILL_VERSION}, {"kernel", KernelVersion()}, {"onnxruntime", OnnxRuntimeVersion()}};
+  if (settings.IsLinear()) {
+    versions["eigen"] = EigenVersion();
+  } else {
+    versions["lightgbm"] = kLightgbmVersion;
+  }
+  return versions;
 }
 
 Json DescribeSplit(const ModelAsset& model, const SplitTimes& split) {
@@ -297,7 +360,7 @@ Json DescribeSplit(const ModelAsset& model, const SplitTimes& split) {
               {"note", split.note}};
 }
 
-Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, const BoostingSettings& settings,
+Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, const AlgorithmSettings& settings,
                    const SplitTimes& split, const Windows& windows, const FittedModel& fitted, const TrainingResult& result) {
   Json description;
   description["format"] = 1;
@@ -307,7 +370,7 @@ Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, co
   description["preparation"] = fitted.preparation.ToJson();
   description["algorithm"] = model.algorithm;
   description["parameters"] = settings.parameters;
-  description["rounds_kept"] = fitted.trees.rounds;
+  description["rounds_kept"] = fitted.fit.rounds;
   description["split"] = DescribeSplit(model, split);
   description["trained_until"] = FormatTimestamp(result.trained_until);
   description["rows"] = Json{{"train", windows.train.size()},
@@ -318,14 +381,14 @@ Json DescribeModel(const ModelAsset& model, const std::vector<Field>& inputs, co
   description["metrics"] = result.metrics;
   description["importances"] = result.importances;
   description["verification"] = fitted.verification;
-  description["versions"] = Json{{"tidemill", TIDEMILL_VERSION},
-                                 {"kernel", KernelVersion()},
-                                 {"lightgbm", kLightgbmVersion},
-                                 {"onnxruntime", OnnxRuntimeVersion()}};
+  description["versions"] = DescribeVersions(settings);
+  if (const auto* linear = std::get_if<LinearFunction>(&fitted.fit.function)) {
+    description["coefficients"] = DescribeCoefficients(fitted.preparation, *linear);
+  }
   return description;
 }
 
-Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs, const Columns& rows,
+Status ScoreTestRows(const ModelAsset& model, const FittedModel& fitted, const std::vector<Field>& inputs, const Columns& rows,
                      const std::vector<int>& labels, int threads, TrainingResult& result) {
   const ModelPackage evaluated{.onnx = fitted.onnx, .description = Json{{"inputs", DescribeInputs(inputs)}}};
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Predictor> predictor, Predictor::Load(evaluated, threads));
@@ -334,7 +397,7 @@ Status ScoreTestRows(const FittedModel& fitted, const std::vector<Field>& inputs
   for (const size_t row : result.test_rows) test_labels.push_back(labels[row]);
   result.metrics = EvaluateScores(result.test_scores, test_labels);
   result.curves = ComputeCurves(result.test_scores, test_labels);
-  return Ok();
+  return AddPrecisionAtK(model, rows, result.test_rows, result.test_scores, test_labels, result.metrics);
 }
 
 }  // namespace
@@ -364,7 +427,9 @@ Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Times
     split.validate_end = now - model.test;
     split.train_end = split.validate_end - model.validate;
     split.begin = now - Duration{available};
-    if (model.train < kAllHistory) split.note = fmt::format("{:.1f} days to learn from instead of the {:.1f} asked for", Days(available - judged), Days(model.train.micros));
+    if (model.train < kAllHistory)
+      split.note = fmt::format("{:.1f} days to learn from instead of the {:.1f} asked for", Days(available - judged),
+                               Days(model.train.micros));
     return split;
   }
   const int64_t span = std::min(asked, available);
@@ -372,7 +437,8 @@ Result<SplitTimes> PlanSplit(const ModelAsset& model, Timestamp first_row, Times
   split.train_end = split.validate_end - Duration{Share(model.validate.micros, span, asked)};
   split.begin = now - Duration{span};
   if (span < asked) {
-    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion", Days(span), Days(asked));
+    split.note = fmt::format("{:.1f} days of history instead of the {:.1f} asked for: all windows are shorter in proportion",
+                             Days(span), Days(asked));
   }
   return split;
 }
@@ -398,7 +464,7 @@ EvaluationCurves ComputeCurves(const std::vector<double>& scores, const std::vec
 
 Result<TrainingResult> TrainModel(const ModelAsset& model, const std::vector<Field>& inputs, const Columns& rows,
                                   const SplitTimes& split, int threads) {
-  TIDEMILL_ASSIGN_OR_RETURN(const BoostingSettings settings, ReadBoostingSettings(model));
+  TIDEMILL_ASSIGN_OR_RETURN(const AlgorithmSettings settings, ReadAlgorithmSettings(model));
   TIDEMILL_RETURN_IF_ERROR(CheckInputNames(model, inputs));
   TIDEMILL_ASSIGN_OR_RETURN(const LabelledRows labelled, ReadLabels(model, rows));
   const Windows windows = DivideRows(labelled, split);
@@ -408,14 +474,14 @@ Result<TrainingResult> TrainModel(const ModelAsset& model, const std::vector<Fie
   TIDEMILL_ASSIGN_OR_RETURN(const FittedPair fits, FitBoth(context, windows));
   TrainingResult result;
   result.test_rows = windows.test;
-  TIDEMILL_RETURN_IF_ERROR(ScoreTestRows(fits.evaluated, inputs, rows, labelled.labels, threads, result));
+  TIDEMILL_RETURN_IF_ERROR(ScoreTestRows(model, fits.evaluated, inputs, rows, labelled.labels, threads, result));
   const FittedModel& fitted = fits.refitted ? *fits.refitted : fits.evaluated;
   const std::vector<size_t>& fitted_on = fits.refitted ? windows.all : windows.train;
   for (const size_t row : fitted_on) result.trained_until = std::max(result.trained_until, Timestamp{labelled.times->ints[row]});
   result.rows_train = static_cast<int64_t>(windows.train.size());
   result.rows_validate = static_cast<int64_t>(windows.validate.size());
   result.rows_test = static_cast<int64_t>(windows.test.size());
-  result.importances = GainShares(fitted.preparation, fitted.trees.column_gain);
+  result.importances = ImportanceShares(fitted.preparation, fitted.fit.column_weight);
   result.package.onnx = fitted.onnx;
   result.package.description = DescribeModel(model, inputs, settings, split, windows, fitted, result);
   return result;

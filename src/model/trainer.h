@@ -41,7 +41,7 @@ struct TrainingResult {
   ModelPackage package;  ///< refitted on everything when the model says so
   Json metrics;          ///< on the test window, by the model fitted on train (early stopping on validate)
   EvaluationCurves curves;
-  Json importances;  ///< input -> share of total gain
+  Json importances;  ///< input -> share of total gain, or of |coefficient| times deviation
   int64_t rows_train = 0, rows_validate = 0, rows_test = 0;
   Timestamp trained_until;          ///< prediction time of the newest row that the package was fitted on; also in the description
   std::vector<size_t> test_rows;    ///< the test window, as indexes into the rows given

@@ -52,7 +52,7 @@ TEST(Trainer, LearnsAndDescribes) {
   EXPECT_EQ(description["inputs"].size(), synthetic::Inputs().size());
   EXPECT_EQ(description["rows"]["fitted"], 6000);
   EXPECT_EQ(description["rows"]["label_too_late"], 4);
-  EXPECT_EQ(description["verification"]["rows_equal_to_lightgbm"], 2000);
+  EXPECT_EQ(description["verification"]["rows_equal_to_algorithm"], 2000);
   double total = 0;
   for (const auto& [input, share] : result.importances.items()) total += share.get<double>();
   EXPECT_NEAR(total, 1.0, 1e-9);

@@ -80,16 +80,6 @@ void CollectColumns(const Json& tree, std::set<std::string>* columns) {
   for (const Json& child : tree) CollectColumns(child, columns);
 }
 
-Gate ReadGate(const YamlEntry& entry) {
-  Gate gate;
-  gate.metric = entry.key;
-  gate.min = NumberOf(entry.value, "min");
-  gate.max = NumberOf(entry.value, "max");
-  gate.max_drop_from_champion = NumberOf(entry.value, "max_drop_from_champion");
-  gate.place = entry.place;
-  return gate;
-}
-
 PrepareStep ReadStep(const YamlEntry& entry) {
   PrepareStep step;
   step.kind = entry.key;
@@ -363,6 +353,21 @@ ModelAsset AssetReader::ReadModel(const std::string& name, const YamlNode& docum
   }
   CheckLeaks(model);
   return model;
+}
+
+Gate AssetReader::ReadGate(const YamlEntry& entry) {
+  Gate gate;
+  gate.metric = entry.key;
+  if (const YamlNode* k = entry.value.Find("k")) {
+    gate.k = k->Integer();
+    gate.entity = TextsOf(entry.value, "entity");
+    gate.per = ReadDuration(entry.value.Find("per"), Duration{kMicrosPerDay});
+  }
+  gate.min = NumberOf(entry.value, "min");
+  gate.max = NumberOf(entry.value, "max");
+  gate.max_drop_from_champion = NumberOf(entry.value, "max_drop_from_champion");
+  gate.place = entry.place;
+  return gate;
 }
 
 void AssetReader::ReadAlgorithm(const YamlNode& node, ModelAsset* model) {

@@ -41,6 +41,7 @@ class AssetReader {
   void CheckFeatureColumns(const FeatureViewAsset& view, const YamlNode& document);
   ModelFeature ReadModelFeature(const YamlNode& node);
   ModelFeature ReadExpression(const std::string& name, const YamlNode& node);
+  Gate ReadGate(const YamlEntry& entry);
   void ReadAlgorithm(const YamlNode& node, ModelAsset* model);
   void CheckLeaks(const ModelAsset& model);
 

@@ -52,6 +52,7 @@ Json ModelFeatureAsJson(const ModelFeature& feature, const CanonicalExpression& 
 
 Json GateAsJson(const Gate& gate) {
   Json json = {{"metric", gate.metric}};
+  if (gate.k > 0) json["top"] = {{"k", gate.k}, {"entity", gate.entity}, {"per", FormatDuration(gate.per)}};
   PutIfAny(&json, "min", gate.min);
   PutIfAny(&json, "max", gate.max);
   PutIfAny(&json, "max_drop_from_champion", gate.max_drop_from_champion);

@@ -101,7 +101,7 @@ struct ModelFeature {
 };
 
 struct PrepareStep {
-  std::string kind;                  ///< "impute", "one_hot", "ordinal"
+  std::string kind;                  ///< "impute", "standardize", "one_hot", "ordinal"
   std::vector<std::string> columns;  ///< names, or "numeric" / "text" for all of that kind
   std::string with;                  ///< impute: median, mean, zero
   int64_t other_below = 0;           ///< one_hot, ordinal: values rarer than this become "other"
@@ -109,7 +109,10 @@ struct PrepareStep {
 };
 
 struct Gate {
-  std::string metric;  ///< auc, average_precision, log_loss, brier, latency_p99_ms
+  std::string metric;               ///< auc, average_precision, precision_at_k, log_loss, brier, latency_p99_ms
+  int64_t k = 0;                    ///< precision_at_k: of how many entities
+  std::vector<std::string> entity;  ///< precision_at_k: columns of the spine's key
+  Duration per{0};                  ///< precision_at_k: the period
   std::optional<double> min, max, max_drop_from_champion;
   Place place;
 };
@@ -137,7 +140,7 @@ struct ModelAsset {
   Duration train, validate, test;  ///< train: kAllHistory for `all`
   bool refit_all = false;
   std::vector<PrepareStep> prepare;
-  std::string algorithm;  ///< "lightgbm"
+  std::string algorithm;  ///< "lightgbm", "decision_tree", "random_forest", "logistic_regression"
   std::map<std::string, Value> parameters;
   std::vector<Gate> gates;
   std::optional<MonitorSettings> monitor;
@@ -178,8 +181,8 @@ struct Project {
   std::filesystem::path StateFolder() const { return root / ".tidemill"; }
 };
 
-/// The project clock that tidemill.yaml of `folder`, or of the nearest one above it, pins with `now`; nullopt without one, or when the
-/// file can't be read (LoadProject tells why).
+/// The project clock that tidemill.yaml of `folder`, or of the nearest one above it, pins with `now`; nullopt without one, or
+/// when the file can't be read (LoadProject tells why).
 std::optional<Timestamp> PinnedNow(const std::filesystem::path& folder);
 
 /// Reads the folder that holds tidemill.yaml: `folder` or the nearest one above it. Finds everything that can be found

@@ -122,7 +122,8 @@ class Resolver {
   }
 
   void ResolveModel(ModelAsset* model) {
-    FindTable(model->spine, PlaceOf(files_, model->name, {"training_set", "spine"}), "a training set");
+    const TableAsset* spine = FindTable(model->spine, PlaceOf(files_, model->name, {"training_set", "spine"}), "a training set");
+    if (spine != nullptr && !HasBrokenYaml(files_, project_, spine->name)) CheckGates(*model, *spine);
     std::set<std::string> inputs;
     bool complete = true;
     for (const ModelFeature& feature : model->features) {
@@ -137,6 +138,20 @@ class Resolver {
       }
     }
     if (complete) CheckSteps(*model, inputs);
+  }
+
+  /// Entities of gates are found by the spine's key; and a figure has one meaning in a model.
+  void CheckGates(const ModelAsset& model, const TableAsset& spine) {
+    std::set<int64_t> seen;
+    for (const Gate& gate : model.gates) {
+      for (const std::string& name : gate.entity) {
+        if (std::find(spine.key.begin(), spine.key.end(), name) != spine.key.end()) continue;
+        Report("unknown_column", "'" + name + "' is not in the key of the spine '" + spine.name + "'", gate.place,
+               "add it to 'key' in tables/" + spine.name + ".yaml: gates know rows by their key");
+      }
+      if (gate.k > 0 && !seen.insert(gate.k).second)
+        Report("duplicate_name", "two gates are precision_at_k with the same k", gate.place, "put both limits into one of them");
+    }
   }
 
   /// Names of the columns that an item of a model's features stands for; nullopt when it has an error.

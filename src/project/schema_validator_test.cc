@@ -224,7 +224,7 @@ TEST(SchemaValidator, ChoosesTheBranchThatWasMeant) {
        "on a line of its own\n"},
       {"features: [a]\ngates: [{acu: {min: 0.7}}]\n",
        "error: unknown key 'acu' in a gate\n --> a.yaml:5:10\n5 | gates: [{acu: {min: 0.7}}]\n  |          ^^^\n"
-       "hint: did you mean 'auc'? allowed: auc, average_precision, log_loss, brier, latency_p99_ms\n"},
+       "hint: did you mean 'auc'? allowed: auc, average_precision, precision_at_k, log_loss, brier, latency_p99_ms\n"},
       {"features: [a]\ngates: [{auc: {}}]\n",
        "error: 'auc' is empty; it must be a limit\n --> a.yaml:5:10\n5 | gates: [{auc: {}}]\n  |          ^^^\nhint: allowed: "
        "min, max_drop_from_champion\n"},

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <numeric>
+#include <set>
+#include <tuple>
 
 namespace tidemill {
 namespace {
@@ -105,6 +108,55 @@ std::optional<double> BrierScore(std::span<const double> scores, std::span<const
 
 std::optional<double> Accuracy(std::span<const double> scores, std::span<const int> labels) {
   return MeanOf(scores, labels, [](double score, bool positive) { return (score >= 0.5) == positive ? 1.0 : 0.0; });
+}
+
+namespace {
+
+/// An entity in a period: its highest score, and whether one of its rows is positive.
+struct Candidate {
+  uint32_t entity = 0;
+  double score = 0;
+  bool positive = false;
+};
+
+std::map<int64_t, std::vector<Candidate>> CandidatesByPeriod(std::span<const double> scores, std::span<const int> labels,
+                                                             std::span<const PeriodEntity> rows) {
+  std::vector<size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::tie(rows[a].period, rows[a].entity) < std::tie(rows[b].period, rows[b].entity);
+  });
+  std::map<int64_t, std::vector<Candidate>> periods;
+  for (const size_t row : order) {
+    std::vector<Candidate>& candidates = periods[rows[row].period];
+    if (candidates.empty() || candidates.back().entity != rows[row].entity)
+      candidates.push_back({.entity = rows[row].entity, .score = scores[row]});
+    candidates.back().score = std::max(candidates.back().score, scores[row]);
+    candidates.back().positive = candidates.back().positive || labels[row] != 0;
+  }
+  return periods;
+}
+
+}  // namespace
+
+std::optional<double> PrecisionAtK(std::span<const double> scores, std::span<const int> labels,
+                                   std::span<const PeriodEntity> rows, size_t k) {
+  if (!IsUsable(scores, labels) || rows.size() != scores.size() || k == 0) return std::nullopt;
+  std::set<uint32_t> found;
+  double sum = 0;
+  auto periods = CandidatesByPeriod(scores, labels, rows);
+  for (auto& [period, candidates] : periods) {
+    std::erase_if(candidates, [&](const Candidate& candidate) { return found.contains(candidate.entity); });
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+    candidates.resize(std::min(k, candidates.size()));
+    const size_t found_before = found.size();
+    for (const Candidate& candidate : candidates) {
+      if (candidate.positive) found.insert(candidate.entity);
+    }
+    if (!candidates.empty()) sum += static_cast<double>(found.size() - found_before) / static_cast<double>(candidates.size());
+  }
+  return sum / static_cast<double>(periods.size());
 }
 
 CurvePoints RocCurve(std::span<const double> scores, std::span<const int> labels, size_t points_max) {

@@ -27,6 +27,19 @@ std::optional<double> BrierScore(std::span<const double> scores, std::span<const
 /// Share of rows where (score >= 0.5) equals the label. Defined for one class too.
 std::optional<double> Accuracy(std::span<const double> scores, std::span<const int> labels);
 
+/// Whose a row is, and in which period it lies.
+struct PeriodEntity {
+  int64_t period = 0;
+  uint32_t entity = 0;
+};
+
+/// In each period in turn, the `k` entities with the highest scores (the best of an entity's rows; ties in the order of their
+/// numbers) are looked into: the share of them that have a positive row in the period, averaged over the periods that have
+/// rows. An entity that was found positive is not looked into again later. Where fewer than `k` are left, all of them are.
+/// Undefined also where k = 0.
+std::optional<double> PrecisionAtK(std::span<const double> scores, std::span<const int> labels,
+                                   std::span<const PeriodEntity> rows, size_t k);
+
 using CurvePoints = std::vector<std::pair<double, double>>;
 
 /// (false positive rate, true positive rate) from (0, 0) to (1, 1), at most `points_max` (>= 3) points about equally far apart.

@@ -117,5 +117,26 @@ TEST(ClassificationMetrics, CalibrationGroupsKeepEqualScoresTogether) {
   EXPECT_EQ(CalibrationCurve(MakeSample(1000, 1000003, 100).scores, MakeSample(1000, 1000003, 100).labels, 10).size(), 10u);
 }
 
+TEST(PrecisionAtK, LooksIntoTheBestOfEachPeriodOnce) {
+  // Period 1: entities 5 (best score .9, positive), 6 (.8), 7 (.1, positive). Period 2: 5 is found already; 7 (.7, positive), 6
+  // (.6), 8 (.2).
+  const std::vector<double> scores{0.3, 0.9, 0.8, 0.1, 0.95, 0.7, 0.6, 0.2};
+  const std::vector<int> labels{1, 0, 0, 1, 1, 1, 0, 0};
+  const std::vector<PeriodEntity> rows{{1, 5}, {1, 5}, {1, 6}, {1, 7}, {2, 5}, {2, 7}, {2, 6}, {2, 8}};
+  EXPECT_DOUBLE_EQ(PrecisionAtK(scores, labels, rows, 1).value(), 1.0);
+  EXPECT_DOUBLE_EQ(PrecisionAtK(scores, labels, rows, 2).value(), 0.5);
+  EXPECT_DOUBLE_EQ(PrecisionAtK(scores, labels, rows, 10).value(), 1.0 / 3);  // 2 of 3, then 0 of 2: 5 and 7 were found
+}
+
+TEST(PrecisionAtK, TiesGoByNumberAndPeriodsWithoutCandidatesCountAsNothing) {
+  const std::vector<double> scores{0.5, 0.5, 0.5};
+  const std::vector<int> labels{0, 1, 1};
+  EXPECT_DOUBLE_EQ(PrecisionAtK(scores, labels, std::vector<PeriodEntity>{{1, 2}, {1, 1}, {2, 1}}, 1).value(), 0.5);
+  EXPECT_FALSE(PrecisionAtK({}, {}, {}, 1).has_value());
+  EXPECT_FALSE(PrecisionAtK(scores, labels, std::vector<PeriodEntity>{{1, 2}, {1, 1}, {2, 1}}, 0).has_value());
+  const std::vector<double> undefined{std::numeric_limits<double>::quiet_NaN(), 0.5, 0.5};
+  EXPECT_FALSE(PrecisionAtK(undefined, labels, std::vector<PeriodEntity>{{1, 2}, {1, 1}, {2, 1}}, 1).has_value());
+}
+
 }  // namespace
 }  // namespace tidemill

@@ -8,7 +8,7 @@
 namespace tidemill {
 namespace {
 
-constexpr size_t kRowsAtOnce = 64 * 1024;
+constexpr size_t kSpineRowsAtOnce = 64 * 1024;
 /// Longer runs are cut, so that an entity with very many rows keeps all threads busy.
 constexpr uint32_t kRunSlotsMax = 256 * 1024;
 
@@ -71,7 +71,7 @@ void ShareOut(size_t count, size_t at_once, int threads, const std::function<voi
 
 BlockOrder OrderBlock(const EntityIndex& index, const std::vector<const Column*>& keys, const Column& times, int threads) {
   std::vector<uint32_t> entity_of_row(times.size(), kNoEntity);
-  ShareOut(times.size(), kRowsAtOnce, threads, [&](size_t, size_t begin, size_t end) {
+  ShareOut(times.size(), kSpineRowsAtOnce, threads, [&](size_t, size_t begin, size_t end) {
     index.Find(keys, begin, end, entity_of_row.data() + begin);
     for (size_t row = begin; row < end; ++row) {
       if (times.IsNull(row)) entity_of_row[row] = kNoEntity;

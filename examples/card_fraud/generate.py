@@ -1,6 +1,6 @@
 """The card payments of the Fraud Detection Handbook's simulator, written anew: 5,000 customers, 10,000 terminals, 183 days from 2018-04-01.
 
-Run by the Python of bench/peers.txt: `_fraud.py FILE.parquet [DAYS]`. Equal numbers everywhere need NumPy's legacy generator, which draws in the
+generate.py FILE.parquet [DAYS] needs the packages of bench/peers.txt, and prints how many rows and frauds of each kind there are. Equal numbers everywhere need NumPy's legacy generator, which draws in the
 order of the calls below; the order of draws is part of the format.
 """
 import random
