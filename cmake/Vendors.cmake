@@ -59,3 +59,28 @@ add_library(nanoarrow STATIC EXCLUDE_FROM_ALL ${nanoarrow_sources})
 target_include_directories(nanoarrow SYSTEM PUBLIC ${TIDEMILL_DEPS}/nanoarrow/include PRIVATE ${TIDEMILL_DEPS}/nanoarrow/include/nanoarrow)
 target_compile_options(nanoarrow PRIVATE -w)
 tidemill_vendor(nanoarrow INCLUDE ${TIDEMILL_DEPS}/nanoarrow/include LINK nanoarrow)
+
+# The mathematical functions of musl's static C library, taken out of it and renamed (exp -> musl_exp), so that only the kernel
+# uses them: the same bits on every machine (docs/adr/0004-exact-sums.md).
+find_file(musl_libc libc.a PATHS /usr/lib/${CMAKE_SYSTEM_PROCESSOR}-linux-musl NO_DEFAULT_PATH)
+if(NOT musl_libc)
+  message(FATAL_ERROR "musl's libc.a is missing: install the package musl-dev")
+endif()
+set(musl_math ${CMAKE_BINARY_DIR}/lib/libtidemill_musl_math.a)
+set(musl_math_object ${CMAKE_BINARY_DIR}/musl_math.o)
+set(musl_wanted "")
+foreach(function exp log log2 log10 pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh cbrt)
+  list(APPEND musl_wanted -u ${function})
+endforeach()
+add_custom_command(
+  OUTPUT ${musl_math}
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/lib
+  COMMAND ${CMAKE_LINKER} -r ${musl_wanted} -o ${musl_math_object} ${musl_libc}
+  COMMAND ${CMAKE_OBJCOPY} --prefix-symbols=musl_ ${musl_math_object}
+  COMMAND ${CMAKE_OBJCOPY} --redefine-sym musl__GLOBAL_OFFSET_TABLE_=_GLOBAL_OFFSET_TABLE_ ${musl_math_object}
+  COMMAND ${CMAKE_COMMAND} -E rm -f ${musl_math}
+  COMMAND ${CMAKE_AR} qc ${musl_math} ${musl_math_object}
+  DEPENDS ${musl_libc} VERBATIM)
+add_custom_target(musl_math_archive DEPENDS ${musl_math})
+tidemill_vendor(musl_math LINK ${musl_math})
+add_dependencies(vendor_musl_math musl_math_archive)

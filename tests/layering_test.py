@@ -75,7 +75,7 @@ def check_own(folder, target, folders):
 def check_vendor(path, folder, header, vendors):
     for prefix, owners in vendors.items():
         if header == prefix or (prefix.endswith("/") and header.startswith(prefix)):
-            if folder.split("/")[0] not in owners:
+            if not any(folder == owner or inside(folder, owner) for owner in owners):
                 return f"<{header}> belongs to {', '.join(sorted(owners))}, not to `{folder}`"
             if not path.endswith(".cc"):
                 return f"<{header}> is a third-party header: include it in a .cc file only"

@@ -353,8 +353,8 @@ Result<std::vector<Field>> KeyFields(const FeatureViewAsset& view, const std::ve
 }
 
 Status CompileFeature(const FeatureDefinition& feature, const std::string& table, const std::vector<Field>& fields,
-                      Session& session, Program& program) {
-  const ExpressionText text{feature.value, feature.place};
+                      Session& session, ZoneReader& zones, Program& program) {
+  const ExpressionText text{feature.value, feature.place, &zones};
   TIDEMILL_ASSIGN_OR_RETURN(const Json tree, ParseExpression(session, feature.value, feature.place));
   std::vector<std::optional<Duration>> windows(feature.windows.begin(), feature.windows.end());
   if (windows.empty()) windows.emplace_back();
@@ -397,8 +397,9 @@ Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& tabl
   program.lookback = view.lookback;
   TIDEMILL_ASSIGN_OR_RETURN(program.keys, KeyFields(view, table_fields));
   std::vector<Error> errors;
+  ZoneReader zones(session);
   for (const FeatureDefinition& feature : view.features) {
-    Status status = CompileFeature(feature, view.from, table_fields, session, program);
+    Status status = CompileFeature(feature, view.from, table_fields, session, zones, program);
     if (!status.ok()) errors.push_back(std::move(status).error());
   }
   TIDEMILL_RETURN_IF_ERROR(Gather(std::move(errors)));
@@ -415,8 +416,9 @@ Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expres
                                       Session& session) {
   RowProgram program;
   std::vector<Error> errors;
+  ZoneReader zones(session);
   for (const NamedExpression& named : expressions) {
-    const ExpressionText text{named.expression, named.place};
+    const ExpressionText text{named.expression, named.place, &zones};
     const auto tree = ParseExpression(session, named.expression, named.place);
     if (!tree.ok()) {
       errors.push_back(tree.error());

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <map>
 
-#include "base/text_distance.h"
+#include "feature/expression_names.h"
 #include "feature/program/evaluator.h"
 
 namespace tidemill {
@@ -34,131 +33,6 @@ std::string Text(const Json& tree, const char* member) {
   return at != tree.end() && at->is_string() ? at->get<std::string>() : std::string();
 }
 
-Expression ConstantOf(Value value, Type type) {
-  Expression expression;
-  expression.type = type;
-  expression.constant = std::move(value);
-  return expression;
-}
-
-bool IsNullLiteral(const TypedExpression& value) {
-  return value.is_literal && value.expression.kind == Expression::Kind::kConstant && IsNull(value.expression.constant);
-}
-bool IsTextLiteral(const TypedExpression& value) { return value.is_literal && value.expression.type == Type::kText; }
-
-Expression CallOf(std::string function, Type type, std::vector<Expression> arguments) {
-  Expression expression;
-  expression.kind = Expression::Kind::kCall;
-  expression.function = std::move(function);
-  expression.type = type;
-  expression.arguments = std::move(arguments);
-  return expression;
-}
-
-const std::map<std::string, std::string, std::less<>>& Aliases() {
-  static const std::map<std::string, std::string, std::less<>> kAliases = {{"power", "pow"},
-                                                                           {"**", "pow"},
-                                                                           {"^", "pow"},
-                                                                           {"ceiling", "ceil"},
-                                                                           {"log", "log10"},
-                                                                           {"mod", "%"},
-                                                                           {"fmod", "%"},
-                                                                           {"lcase", "lower"},
-                                                                           {"ucase", "upper"},
-                                                                           {"len", "length"},
-                                                                           {"char_length", "length"},
-                                                                           {"character_length", "length"},
-                                                                           {"substring", "substr"},
-                                                                           {"prefix", "starts_with"},
-                                                                           {"suffix", "ends_with"},
-                                                                           {"^@", "starts_with"},
-                                                                           {"instr", "strpos"},
-                                                                           {"position", "strpos"},
-                                                                           {"~~", "like"},
-                                                                           {"~~*", "ilike"},
-                                                                           {"datediff", "date_diff"},
-                                                                           {"datetrunc", "date_trunc"},
-                                                                           {"datepart", "date_part"},
-                                                                           {"weekday", "dayofweek"},
-                                                                           {"dayofmonth", "day"},
-                                                                           {"weekofyear", "week"},
-                                                                           {"is_nan", "isnan"},
-                                                                           {"add", "+"},
-                                                                           {"subtract", "-"},
-                                                                           {"multiply", "*"},
-                                                                           {"divide", "//"}};
-  return kAliases;
-}
-
-/// Fixed lengths of time. Months and years are not among them.
-int64_t IntervalUnitMicros(std::string_view function) {
-  constexpr std::array<std::pair<std::string_view, int64_t>, 7> kUnits = {{{"to_weeks", 7 * kMicrosPerDay},
-                                                                           {"to_days", kMicrosPerDay},
-                                                                           {"to_hours", 3600 * kMicrosPerSecond},
-                                                                           {"to_minutes", 60 * kMicrosPerSecond},
-                                                                           {"to_seconds", kMicrosPerSecond},
-                                                                           {"to_milliseconds", 1000},
-                                                                           {"to_microseconds", 1}}};
-  for (const auto& [name, micros] : kUnits) {
-    if (name == function) return micros;
-  }
-  return 0;
-}
-
-/// The casts to integers narrower than ours keep their range.
-std::optional<std::pair<int64_t, int64_t>> IntegerRange(std::string_view type) {
-  if (type == "TINYINT") return std::pair<int64_t, int64_t>{-128, 127};
-  if (type == "SMALLINT") return std::pair<int64_t, int64_t>{-32768, 32767};
-  if (type == "INTEGER") return std::pair<int64_t, int64_t>{-2147483648LL, 2147483647};
-  if (type == "UTINYINT") return std::pair<int64_t, int64_t>{0, 255};
-  if (type == "USMALLINT") return std::pair<int64_t, int64_t>{0, 65535};
-  if (type == "UINTEGER") return std::pair<int64_t, int64_t>{0, 4294967295LL};
-  return std::nullopt;
-}
-
-std::optional<Type> TypeOfSql(std::string_view type) {
-  constexpr std::array<std::pair<std::string_view, Type>, 7> kTypes = {{{"BIGINT", Type::kInt64},
-                                                                        {"DOUBLE", Type::kDouble},
-                                                                        {"FLOAT", Type::kDouble},
-                                                                        {"VARCHAR", Type::kText},
-                                                                        {"BOOLEAN", Type::kBool},
-                                                                        {"TIMESTAMP", Type::kTimestamp},
-                                                                        {"DATE", Type::kDate}}};
-  for (const auto& [name, value] : kTypes) {
-    if (name == type) return value;
-  }
-  return std::nullopt;
-}
-
-/// "hours" and "HOUR" mean hour; "dow" and the like have names of their own.
-std::string CanonicalUnit(std::string unit) {
-  std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  static const std::map<std::string, std::string> kNames = {
-      {"dow", "dayofweek"}, {"weekday", "dayofweek"}, {"doy", "dayofyear"}, {"dayofmonth", "day"}, {"weekofyear", "week"},
-      {"h", "hour"},        {"m", "minute"},          {"min", "minute"},    {"mins", "minute"},    {"s", "second"},
-      {"sec", "second"},    {"secs", "second"},       {"d", "day"},         {"w", "week"},         {"y", "year"}};
-  if (const auto known = kNames.find(unit); known != kNames.end()) return known->second;
-  if (unit.size() > 1 && unit.back() == 's') unit.pop_back();
-  return unit;
-}
-
-std::string TypesText(const std::vector<const TypedExpression*>& values) {
-  std::string text;
-  for (const TypedExpression* value : values) {
-    text += text.empty() ? "" : ", ";
-    text += value->is_interval ? "interval" : TypeName(value->expression.type);
-  }
-  return text;
-}
-
-bool IsKnownFunction(const std::string& name) {
-  constexpr std::array<std::string_view, 7> kCompiledAway = {"nullif",    "date_part", "!~~",        "!~~*",
-                                                             "to_months", "to_years",  "to_quarters"};
-  const std::vector<std::string> names = FunctionNames();
-  return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||
-         std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();
-}
-
 }  // namespace
 
 Place ExpressionText::PlaceOf(const Json& tree) const {
@@ -174,29 +48,6 @@ Place ExpressionText::PlaceOf(const Json& tree) const {
   result.column += static_cast<int>(start) + (quoted ? 1 : 0);
   result.length = static_cast<int>(std::max<size_t>(end - start, 1));
   return result;
-}
-
-std::string CanonicalFunction(std::string_view name) {
-  const auto known = Aliases().find(name);
-  return known == Aliases().end() ? std::string(name) : known->second;
-}
-
-bool CoercesTo(const TypedExpression& value, Type type) {
-  const Type from = value.expression.type;
-  if (IsNullLiteral(value)) return true;
-  if (value.is_interval) return false;
-  if (from == type || (from == Type::kInt64 && type == Type::kDouble) || (from == Type::kDate && type == Type::kTimestamp))
-    return true;
-  return IsTextLiteral(value) && (type == Type::kTimestamp || type == Type::kDate);
-}
-
-Expression Coerced(TypedExpression value, Type type) {
-  if (IsNullLiteral(value)) return ConstantOf({}, type);
-  if (value.expression.type == type) return std::move(value.expression);
-  if (value.expression.kind == Expression::Kind::kConstant && type == Type::kDouble) {
-    return ConstantOf(static_cast<double>(std::get<int64_t>(value.expression.constant)), type);
-  }
-  return CallOf("cast", type, {std::move(value.expression)});
 }
 
 Error ExpressionCompiler::ErrorAt(const Json& tree, std::string code, std::string message, std::string hint) const {
@@ -297,13 +148,18 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
                                {std::move(whole.expression), ConstantOf(range->first, Type::kInt64),
                                 ConstantOf(range->second, Type::kInt64)}));
   }
-  const auto type = TypeOfSql(name);
+  std::optional<Type> type = TypeOfSql(name);
+  if (name == "LIST") {
+    const std::string element = tree["cast_type"]["type_info"]["child_type"].value("id", "");
+    if (const auto known = TypeOfSql(element); known && element != "FLOAT") type = ListType(*known);
+  }
   if (!type) {
     return ErrorAt(
         tree, "unsupported_expression", fmt::format("the kernel has no type {}", name),
         name == "DECIMAL" ? "round(x, 2) keeps two decimals" : "cast to BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP or DATE");
   }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(value), *type));
+  if (name == "TIMESTAMP WITH TIME ZONE") cast.is_zoned = true;
   return name == "FLOAT" ? Finish(tree, CallOf("single_precision", Type::kDouble, {std::move(cast.expression)}))
                          : std::move(cast);
 }
@@ -359,8 +215,18 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)),
                    "compare with INTERVAL 2 hours and the like");
   }
-  const bool compared = name != "coalesce" && name != "least" && name != "greatest";
+  const bool gives_list = name == "list_value";
+  const bool compared = name != "coalesce" && name != "least" && name != "greatest" && !gives_list;
+  const bool months = intervals > 0 && arguments[0].is_months;
+  const bool zoned = !compared && std::any_of(arguments.begin(), arguments.end(), [](const TypedExpression& a) { return a.is_zoned; });
+  if (intervals > 0 && (gives_list || std::any_of(arguments.begin(), arguments.end(),
+                                                  [months](const TypedExpression& a) { return a.is_months != months; }))) {
+    return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)),
+                   "months and days differ in length; epoch(...) turns a fixed length of time into seconds");
+  }
   TIDEMILL_ASSIGN_OR_RETURN(const Type type, CommonType(tree, pointers, compared));
+  if (gives_list && IsList(type))
+    return ErrorAt(tree, "argument_types", "the kernel has no lists of lists", "list_concat(a, b) makes one list of them");
   std::vector<Expression> brought;
   for (TypedExpression& argument : arguments) {
     argument.is_interval = false;
@@ -368,8 +234,10 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     brought.push_back(std::move(cast.expression));
   }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result,
-                            Finish(tree, CallOf(name, compared ? Type::kBool : type, std::move(brought))));
+                            Finish(tree, CallOf(name, compared ? Type::kBool : gives_list ? ListType(type) : type, std::move(brought))));
   result.is_interval = !compared && intervals > 0;
+  result.is_months = result.is_interval && months;
+  result.is_zoned = zoned && !gives_list;
   return result;
 }
 
@@ -392,6 +260,8 @@ Result<TypedExpression> ExpressionCompiler::Operator(const Json& tree) {
                                                             {"CONJUNCTION_AND", "and"},
                                                             {"CONJUNCTION_OR", "or"}};
   const auto name = kNames.find(type);
+  if (type == "ARRAY_EXTRACT" || type == "ARRAY_SLICE" || type == "ARRAY_CONSTRUCTOR" || type == "STRUCT_EXTRACT")
+    return ListOperator(tree, type);
   if (name == kNames.end()) {
     return ErrorAt(tree, "unsupported_expression", fmt::format("the kernel has nothing for this ({})", type),
                    "compute it in a table and use its column");
@@ -447,162 +317,6 @@ Result<TypedExpression> ExpressionCompiler::Case(const Json& tree) {
     result.arguments.push_back(std::move(value.expression));
   }
   return Finish(tree, std::move(result));
-}
-
-Result<TypedExpression> ExpressionCompiler::Function(const Json& tree) {
-  if (auto aggregate = scope_.Aggregate(tree)) return std::move(*aggregate);
-  std::string name = CanonicalFunction(Text(tree, "function_name"));
-  if (tree.value("distinct", false) || !tree.value("filter", Json()).is_null()) {
-    return ErrorAt(tree, "unsupported_expression", fmt::format("'{}' is not an aggregate: it takes no DISTINCT or FILTER", name));
-  }
-  if (!IsKnownFunction(name)) {
-    std::vector<std::string> known = FunctionNames();
-    std::erase_if(known, [](const std::string& n) { return std::isalpha(static_cast<unsigned char>(n[0])) == 0; });
-    const std::vector<std::string> aggregates = scope_.AggregateNames();
-    known.insert(known.end(), aggregates.begin(), aggregates.end());
-    return ErrorAt(tree, "unknown_function", fmt::format("the kernel has no function '{}'", name), SuggestionHint(name, known));
-  }
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<TypedExpression> arguments, CompileAll(tree.value("children", Json::array())));
-  const bool negated = name == "!~~" || name == "!~~*";
-  if (negated) name = name == "!~~" ? "like" : "ilike";
-  if (name == "nullif" && arguments.size() == 2) return NullIf(tree, std::move(arguments));
-  if (name == "+" && arguments.size() == 1) return std::move(arguments[0]);
-  if (name == "date_part") return PartOfTime(tree, std::move(arguments));
-  if (auto interval = IntervalCall(tree, name, arguments)) return std::move(*interval);
-  if (name == "least" || name == "greatest") return CallOverOneType(tree, name, std::move(arguments));
-  if (name == "||" || name == "concat") {
-    for (TypedExpression& argument : arguments) {
-      TIDEMILL_ASSIGN_OR_RETURN(argument, CastTo(tree, std::move(argument), Type::kText));
-    }
-  }
-  if ((name == "date_trunc" || name == "date_diff") && !arguments.empty() && IsTextLiteral(arguments[0])) {
-    auto& unit = std::get<std::string>(arguments[0].expression.constant);
-    unit = CanonicalUnit(unit);
-    const std::vector<std::string> units = TimeUnits();
-    if (std::find(units.begin(), units.end(), unit) == units.end()) {
-      return ErrorAt(tree, "bad_literal", fmt::format("'{}' is not a unit of time", unit), SuggestionHint(unit, units));
-    }
-  }
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result, Call(tree, name, std::move(arguments)));
-  return negated ? Finish(tree, CallOf("not", Type::kBool, {std::move(result.expression)})) : std::move(result);
-}
-
-/// As DuckDB does: CASE WHEN a = b THEN NULL ELSE a END.
-Result<TypedExpression> ExpressionCompiler::NullIf(const Json& tree, std::vector<TypedExpression> arguments) {
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression equal, CallOverOneType(tree, "=", arguments));
-  Expression result;
-  result.kind = Expression::Kind::kCase;
-  result.type = arguments[0].expression.type;
-  result.arguments = {std::move(equal.expression), ConstantOf({}, result.type), std::move(arguments[0].expression)};
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression typed, Finish(tree, std::move(result)));
-  typed.is_interval = arguments[0].is_interval;
-  return typed;
-}
-
-Result<TypedExpression> ExpressionCompiler::PartOfTime(const Json& tree, std::vector<TypedExpression> arguments) {
-  if (arguments.size() != 2 || !IsTextLiteral(arguments[0])) {
-    return ErrorAt(tree, "argument_types", "date_part needs the name of a part and a time", "for instance date_part('hour', t)");
-  }
-  const std::string part = CanonicalUnit(std::get<std::string>(arguments[0].expression.constant));
-  static const std::vector<std::string> kParts = {"year",   "quarter",   "month", "week",   "day",    "dayofweek",
-                                                  "isodow", "dayofyear", "hour",  "minute", "second", "epoch"};
-  if (std::find(kParts.begin(), kParts.end(), part) == kParts.end()) {
-    return ErrorAt(tree, "bad_literal", fmt::format("'{}' is not a part of a time", part), SuggestionHint(part, kParts));
-  }
-  arguments.erase(arguments.begin());
-  if (auto interval = IntervalCall(tree, part, arguments)) return std::move(*interval);
-  return Call(tree, part, std::move(arguments));
-}
-
-/// Lengths of time exist only between calls: made by to_hours() and the like or by subtracting times, and used up by adding
-/// to times, comparing, or epoch(). nullopt: no length of time is involved.
-std::optional<Result<TypedExpression>> ExpressionCompiler::IntervalCall(const Json& tree, const std::string& name,
-                                                                        std::vector<TypedExpression>& arguments) {
-  const auto is_time = [](const TypedExpression& a) {
-    return a.expression.type == Type::kTimestamp || a.expression.type == Type::kDate;
-  };
-  const auto interval_result = [](Result<TypedExpression> result) -> Result<TypedExpression> {
-    if (result.ok()) result.value().is_interval = true;
-    return result;
-  };
-  if (const int64_t unit = IntervalUnitMicros(name); unit != 0 && arguments.size() == 1) {
-    TypedExpression factor{ConstantOf(unit, Type::kInt64)};
-    auto count = CastTo(tree, arguments[0], Type::kInt64);
-    if (!count.ok()) return count;
-    return interval_result(Call(tree, "*", {std::move(count).value(), std::move(factor)}));
-  }
-  if (name == "to_months" || name == "to_years" || name == "to_quarters") {
-    return ErrorAt(tree, "unsupported_expression", "months and years differ in length", "use days, or date_diff('month', a, b)");
-  }
-  if (name == "-" && arguments.size() == 2 && is_time(arguments[0]) && is_time(arguments[1]) &&
-      (arguments[0].expression.type == Type::kTimestamp || arguments[1].expression.type == Type::kTimestamp)) {
-    return interval_result(Call(tree, "micros_between", std::move(arguments)));
-  }
-  const bool any = std::any_of(arguments.begin(), arguments.end(), [](const TypedExpression& a) { return a.is_interval; });
-  if (!any) return std::nullopt;
-  std::vector<const TypedExpression*> pointers;
-  for (const TypedExpression& argument : arguments) pointers.push_back(&argument);
-  const Error refused = ErrorAt(tree, "argument_types", fmt::format("'{}' does not take ({})", name, TypesText(pointers)),
-                                "epoch(...) turns a length of time into seconds");
-  if (name == "epoch") {
-    arguments[0].is_interval = false;
-    return Call(tree, "/",
-                {std::move(arguments[0]), TypedExpression{ConstantOf(static_cast<double>(kMicrosPerSecond), Type::kDouble)}});
-  }
-  if (name == "-" && arguments.size() == 1) {
-    arguments[0].is_interval = false;
-    return interval_result(Call(tree, "-", std::move(arguments)));
-  }
-  if (arguments.size() != 2) return refused;
-  const bool both = arguments[0].is_interval && arguments[1].is_interval;
-  if (both && (name == "+" || name == "-")) {
-    for (TypedExpression& argument : arguments) argument.is_interval = false;
-    return interval_result(Call(tree, name, std::move(arguments)));
-  }
-  if (name == "+" && arguments[0].is_interval) std::swap(arguments[0], arguments[1]);
-  if ((name != "+" && name != "-") || !is_time(arguments[0]) || !arguments[1].is_interval) return refused;
-  arguments[1].is_interval = false;
-  if (name == "-") {
-    auto negative = Call(tree, "-", {std::move(arguments[1])});
-    if (!negative.ok()) return negative;
-    arguments[1] = std::move(negative).value();
-  }
-  return Call(tree, "add_micros", std::move(arguments));
-}
-
-Result<TypedExpression> ExpressionCompiler::Call(const Json& tree, const std::string& name,
-                                                 std::vector<TypedExpression> arguments) {
-  std::vector<Type> types;
-  std::vector<const TypedExpression*> pointers;
-  for (const TypedExpression& argument : arguments) {
-    types.push_back(argument.expression.type);
-    pointers.push_back(&argument);
-  }
-  const ScalarFunction* chosen = nullptr;
-  for (const ScalarFunction& candidate : ScalarFunctions()) {
-    if (candidate.name != name || candidate.parameters.size() != arguments.size()) continue;
-    const bool fits = std::equal(arguments.begin(), arguments.end(), candidate.parameters.begin(), CoercesTo);
-    const bool exact = candidate.parameters == types;
-    if (fits && (chosen == nullptr || exact)) chosen = &candidate;
-  }
-  if (chosen != nullptr) {
-    Expression call = CallOf(name, chosen->result, {});
-    for (size_t i = 0; i < arguments.size(); ++i) {
-      TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(arguments[i]), chosen->parameters[i]));
-      call.arguments.push_back(std::move(cast.expression));
-    }
-    return Finish(tree, std::move(call));
-  }
-  const auto function = ResolveFunction(name, types, types.empty() ? Type::kDouble : types[0]);
-  if (!function.ok()) {
-    const bool unknown = function.error().code == "unknown_function";
-    return ErrorAt(tree, function.error().code,
-                   unknown ? function.error().message : fmt::format("'{}' does not take ({})", name, TypesText(pointers)),
-                   function.error().hint);
-  }
-  Expression call = CallOf(name, function->result, {});
-  for (TypedExpression& argument : arguments) call.arguments.push_back(std::move(argument.expression));
-  return Finish(tree, std::move(call));
 }
 
 }  // namespace tidemill

@@ -7,22 +7,19 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "feature/program/functions.h"
 #include "feature/program/program.h"
+#include "feature/typed_expression.h"
+#include "feature/zone_offsets.h"
 
 /// From DuckDB's parse tree of an expression to the kernel's: names are mapped, types worked out, implicit casts written out.
 namespace tidemill {
-
-/// An expression while it is compiled.
-struct TypedExpression {
-  Expression expression;
-  bool is_interval = false;  ///< an integer of microseconds that stands for a length of time
-  bool is_literal = false;   ///< written as a constant: takes the type of what it meets
-};
 
 /// A text from a user's file that holds an expression, for the places of errors.
 struct ExpressionText {
   std::string text;
   Place place;
+  ZoneReader* zones = nullptr;  ///< nullptr: time zones are refused
   /// Where a part of its parse tree was written.
   Place PlaceOf(const Json& tree) const;
 };
@@ -56,8 +53,13 @@ class ExpressionCompiler {
   Result<TypedExpression> Between(const Json& tree);
   Result<TypedExpression> Case(const Json& tree);
   Result<TypedExpression> Function(const Json& tree);
+  /// The named function of compiled arguments.
+  Result<TypedExpression> FunctionOf(const Json& tree, std::string name, std::vector<TypedExpression> arguments);
+  Result<TypedExpression> ListOperator(const Json& tree, const std::string& type);
   Result<TypedExpression> NullIf(const Json& tree, std::vector<TypedExpression> arguments);
   Result<TypedExpression> PartOfTime(const Json& tree, std::vector<TypedExpression> arguments);
+  Result<TypedExpression> TimeZone(const Json& tree, std::vector<TypedExpression> arguments);
+  Result<TypedExpression> TimeBucket(const Json& tree, std::vector<TypedExpression> arguments);
   std::optional<Result<TypedExpression>> IntervalCall(const Json& tree, const std::string& name,
                                                       std::vector<TypedExpression>& arguments);
 
@@ -67,17 +69,12 @@ class ExpressionCompiler {
   Result<TypedExpression> Call(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments);
   Result<TypedExpression> CastTo(const Json& tree, TypedExpression value, Type type) const;
   Result<Type> CommonType(const Json& tree, const std::vector<const TypedExpression*>& values, bool compared) const;
+  /// Refuses constants that the function can't take, such as a bad pattern.
+  Status CheckConstants(const Json& tree, const ScalarFunction& function, const Expression& call) const;
   Result<TypedExpression> Finish(const Json& tree, Expression expression) const;
 
   const ExpressionText& text_;
   ExpressionScope& scope_;
 };
-
-/// The kernel's name of a scalar function that users may write in several ways ("power", "**" -> "pow").
-std::string CanonicalFunction(std::string_view name);
-/// Brings a value to a type if that is always possible without losing anything (integer to number, date to timestamp, literals).
-bool CoercesTo(const TypedExpression& value, Type type);
-/// CoercesTo must hold.
-Expression Coerced(TypedExpression value, Type type);
 
 }  // namespace tidemill

@@ -33,7 +33,7 @@ bool EqualsAnyCase(std::string_view text, std::string_view lower) {
 
 Datum NumberToInteger(const Datum& a) {
   const double rounded = std::nearbyint(a.number);
-  return rounded >= -0x1p63 && rounded < 0x1p63 ? Datum::Integer(static_cast<int64_t>(rounded)) : Datum::Null();
+  return rounded >= -0x1p63 && rounded < 0x1p63 ? Datum::Integer(static_cast<int64_t>(rounded)) : Datum::Failed();
 }
 Datum NumberToBool(const Datum& a) { return Datum::Bool(a.number != 0); }
 Datum NumberToText(const Datum& a, TextPool& texts) {
@@ -56,7 +56,7 @@ Datum TextToNumber(const Datum& a) {
   const std::string_view text = WithoutPlus(Stripped(a.text));
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || end != text.data() + text.size() || error == std::errc::invalid_argument) return Datum::Null();
+  if (text.empty() || end != text.data() + text.size() || error == std::errc::invalid_argument) return Datum::Failed();
   if (error == std::errc::result_out_of_range) {
     const size_t exponent = text.find_first_of("eE");
     if (exponent != std::string_view::npos && text.substr(exponent + 1).starts_with('-'))
@@ -70,10 +70,10 @@ Datum TextToInteger(const Datum& a) {
   const std::string_view text = WithoutPlus(Stripped(a.text));
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error == std::errc::result_out_of_range) return Datum::Null();
+  if (text.empty() || error == std::errc::result_out_of_range) return Datum::Failed();
   if (error == std::errc() && end == text.data() + text.size()) return Datum::Integer(value);
   const Datum number = TextToNumber(a);  // '1.5', '1e3': rounded half away from zero
-  if (number.null || !std::isfinite(number.number)) return Datum::Null();
+  if (number.null || !std::isfinite(number.number)) return Datum::Failed();
   return NumberToInteger(Datum::Number(std::round(number.number)));
 }
 Datum TextToBool(const Datum& a) {
@@ -83,11 +83,11 @@ Datum TextToBool(const Datum& a) {
   for (const std::string_view word : {"false", "f", "no", "n", "0"}) {
     if (EqualsAnyCase(a.text, word)) return Datum::Bool(false);
   }
-  return Datum::Null();
+  return Datum::Failed();
 }
 Datum TextToTimestamp(const Datum& a) {
   const auto parsed = ParseTimestamp(Stripped(a.text));
-  return parsed.ok() ? Datum::Integer(parsed->micros) : Datum::Null();
+  return parsed.ok() ? Datum::Integer(parsed->micros) : Datum::Failed();
 }
 int64_t DayOfMicros(int64_t micros) { return micros / kMicrosPerDay - (micros % kMicrosPerDay < 0 ? 1 : 0); }
 Datum TextToDate(const Datum& a) {
@@ -109,9 +109,80 @@ Datum DateToText(const Datum& a, TextPool& texts) {
 Datum TimestampToDate(const Datum& a) { return Datum::Integer(DayOfMicros(a.integer)); }
 Datum DateToTimestamp(const Datum& a) {
   int64_t micros = 0;
-  return __builtin_mul_overflow(a.integer, kMicrosPerDay, &micros) ? Datum::Null() : Datum::Integer(micros);
+  return __builtin_mul_overflow(a.integer, kMicrosPerDay, &micros) ? Datum::Failed() : Datum::Integer(micros);
 }
 Datum Same(const Datum& a) { return a; }
+
+Datum GivenElement(const Node& node, Evaluation&) { return node.constant; }
+
+/// Casts elements one by one.
+class ElementCast {
+ public:
+  ElementCast(Type from, Type to) : cast_(Cast(from, to)) {
+    call_.type = to;
+    call_.arguments.resize(1);
+    call_.arguments[0].evaluate = GivenElement;
+    call_.arguments[0].type = from;
+  }
+  Datum operator()(const Datum& element, Evaluation& evaluation) {
+    call_.arguments[0].constant = element;
+    return cast_(call_, evaluation);
+  }
+
+ private:
+  EvaluateFunction cast_;
+  Node call_;
+};
+
+Datum CastElements(const Node& node, Evaluation& evaluation) {
+  const Datum value = Evaluate(node.arguments[0], evaluation);
+  if (value.null) return value;
+  const Type from = ElementType(node.arguments[0].type);
+  const Type to = ElementType(node.type);
+  ElementCast cast(from, to);
+  const ListView list(value.text, from);
+  ListBuilder result(to);
+  for (size_t i = 0; i < list.size(); ++i) AppendElement(cast(ElementDatum(list, i, from), evaluation), to, result);
+  std::string& bytes = evaluation.texts.Add();
+  result.Finish(bytes);
+  return Datum::Text(bytes);
+}
+
+/// In a list's text an element stands in quotes when it would be read as something else without them.
+void AppendElementText(std::string_view element, std::string& text) {
+  const bool blank_edge = !element.empty() && (std::isspace(static_cast<unsigned char>(element.front())) != 0 ||
+                                               std::isspace(static_cast<unsigned char>(element.back())) != 0);
+  if (!element.empty() && !blank_edge && element.find_first_of("\"'(),:=[]{}") == std::string_view::npos && !EqualsAnyCase(element, "null")) {
+    text.append(element);
+    return;
+  }
+  text += '\'';
+  for (const char c : element) {
+    if (c == '\'' || c == '\\') text += '\\';
+    text += c;
+  }
+  text += '\'';
+}
+
+Datum ListToText(const Node& node, Evaluation& evaluation) {
+  const Datum value = Evaluate(node.arguments[0], evaluation);
+  if (value.null) return value;
+  const Type element = ElementType(node.arguments[0].type);
+  ElementCast cast(element, Type::kText);
+  const ListView list(value.text, element);
+  std::string& text = evaluation.texts.Add();
+  text = "[";
+  for (size_t i = 0; i < list.size(); ++i) {
+    if (i > 0) text += ", ";
+    if (list.IsNull(i)) {
+      text += "NULL";
+    } else {
+      AppendElementText(cast(ElementDatum(list, i, element), evaluation).text, text);
+    }
+  }
+  text += "]";
+  return Datum::Text(text);
+}
 
 }  // namespace
 
@@ -143,7 +214,8 @@ EvaluateFunction Cast(Type from, Type to) {
       if (to == Type::kTimestamp) return Strict1<DateToTimestamp>;
       return to == Type::kText ? Strict1<DateToText> : nullptr;
     default:
-      return nullptr;
+      if (to == Type::kText) return ListToText;
+      return IsList(to) && Cast(ElementType(from), ElementType(to)) != nullptr ? CastElements : nullptr;
   }
 }
 

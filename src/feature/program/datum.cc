@@ -101,6 +101,18 @@ Datum ElementDatum(const ListView& list, size_t at, Type element) {
   return Datum::Integer(list.Int(at));
 }
 
+void AppendElement(const Datum& value, Type element, ListBuilder& list) {
+  if (value.null) {
+    list.AppendNull();
+  } else if (element == Type::kText) {
+    list.AppendText(value.text);
+  } else if (element == Type::kDouble) {
+    list.AppendDouble(value.number);
+  } else {
+    list.AppendInt(value.integer);
+  }
+}
+
 std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type) {
   if (IsList(type)) return CompareLists(a, b, type, CompareDatums);
   if (type == Type::kDouble) return CompareNumbers(a.number, b.number);

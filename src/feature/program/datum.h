@@ -14,6 +14,7 @@ namespace tidemill {
 /// Whoever made the text keeps it alive: a column, a row store or a TextPool. The type is known from where it came.
 struct Datum {
   bool null = true;
+  bool failed = false;  ///< null because it could not be computed; only between a function and what called it
   union {
     int64_t integer = 0;  ///< kBool, kInt64, kTimestamp (micros), kDate (days)
     double number;        ///< kDouble
@@ -21,6 +22,12 @@ struct Datum {
   std::string_view text;  ///< kText, and lists packed (base/list.h)
 
   static Datum Null() { return {}; }
+  /// A value that can't be computed (overflow, a text that is no number): null, and counted (Evaluation::failures).
+  static Datum Failed() {
+    Datum datum;
+    datum.failed = true;
+    return datum;
+  }
   static Datum Integer(int64_t value) {
     Datum datum;
     datum.null = false;
@@ -67,6 +74,8 @@ void AppendDatum(const Datum& datum, Column& column);
 
 /// An element of a list whose elements have that type.
 Datum ElementDatum(const ListView& list, size_t at, Type element);
+
+void AppendElement(const Datum& value, Type element, ListBuilder& list);
 
 /// DuckDB's order of two values that are not null: NaN equals NaN and is the largest number, -0.0 equals 0.0.
 std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type);

@@ -68,6 +68,7 @@ class Preparer {
     node.constant_text = std::string(node.constant.text);
     node.constant.text = {};
     node.evaluate = EvaluateConstant;
+    node.is_constant = true;
     return Ok();
   }
 
@@ -77,7 +78,7 @@ class Preparer {
     TIDEMILL_ASSIGN_OR_RETURN(const ScalarFunction function, ResolveFunction(expression.function, types, expression.type));
     if (function.result != expression.type) return BadProgram(fmt::format("'{}' gives another type", expression.function));
     node.evaluate = function.evaluate;
-    return Ok();
+    return function.prepare == nullptr ? Ok() : function.prepare(node);
   }
 
   static Status FillCase(Node& node) {

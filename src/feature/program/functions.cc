@@ -112,6 +112,31 @@ Datum Concatenate(const Node& node, Evaluation& evaluation) {
   return Datum::Text(text);
 }
 
+/// The first argument stands between the others that are not null.
+Datum ConcatenateWith(const Node& node, Evaluation& evaluation) {
+  const Datum separator = Evaluate(node.arguments[0], evaluation);
+  if (separator.null) return separator;
+  std::string& text = evaluation.texts.Add();
+  bool first = true;
+  for (size_t i = 1; i < node.arguments.size(); ++i) {
+    const Datum value = Evaluate(node.arguments[i], evaluation);
+    if (value.null) continue;
+    if (!first) text.append(separator.text);
+    text.append(value.text);
+    first = false;
+  }
+  return Datum::Text(text);
+}
+
+Datum MakeListOf(const Node& node, Evaluation& evaluation) {
+  const Type element = ElementType(node.type);
+  ListBuilder list(element);
+  for (const Node& argument : node.arguments) AppendElement(Evaluate(argument, evaluation), element, list);
+  std::string& bytes = evaluation.texts.Add();
+  list.Finish(bytes);
+  return Datum::Text(bytes);
+}
+
 struct Variadic {
   std::string_view name;
   size_t arguments_min;
@@ -119,6 +144,7 @@ struct Variadic {
   std::optional<Type> parameter;  ///< nullopt: any, all the same
   std::optional<Type> result;     ///< nullopt: that of the arguments
   EvaluateFunction evaluate;
+  bool gives_list = false;  ///< of the arguments' type
 };
 constexpr size_t kAny = 10'000;
 
@@ -131,7 +157,9 @@ const std::vector<Variadic>& VariadicFunctions() {
                                                    {"in", 2, kAny, {}, Type::kBool, In},
                                                    {"is_null", 1, 1, {}, Type::kBool, IsNull},
                                                    {"is_not_null", 1, 1, {}, Type::kBool, IsNotNull},
-                                                   {"concat", 1, kAny, Type::kText, Type::kText, Concatenate}};
+                                                   {"concat", 1, kAny, Type::kText, Type::kText, Concatenate},
+                                                   {"concat_ws", 2, kAny, Type::kText, Type::kText, ConcatenateWith},
+                                                   {"list_value", 1, kAny, {}, {}, MakeListOf, true}};
   return kFunctions;
 }
 
@@ -150,7 +178,8 @@ bool AllEqual(std::span<const Type> types) {
 const std::vector<ScalarFunction>& ScalarFunctions() {
   static const std::vector<ScalarFunction> kFunctions = [] {
     std::vector<ScalarFunction> all;
-    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time()})
+    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time(), &functions::Calendar(),
+                             &functions::Similarity(), &functions::Patterns(), &functions::Lists()})
       all.insert(all.end(), part->begin(), part->end());
     return all;
   }();
@@ -182,7 +211,9 @@ Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<cons
   }
   for (const Variadic& variadic : VariadicFunctions()) {
     if (variadic.name != function || types.size() < variadic.arguments_min || types.size() > variadic.arguments_max) continue;
+    if (variadic.gives_list && IsList(types[0])) continue;
     if (AllEqual(types) && types[0] == variadic.parameter.value_or(types[0])) {
+      if (variadic.gives_list) return ScalarFunction{variadic.name, types, ListType(types[0]), variadic.evaluate};
       return ScalarFunction{variadic.name, types, variadic.result.value_or(types[0]), variadic.evaluate};
     }
   }

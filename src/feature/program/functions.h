@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -19,6 +20,7 @@ struct Node;
 struct Evaluation {
   std::span<const Datum> inputs;
   TextPool& texts;
+  uint64_t failures = 0;  ///< values that could not be computed, and are null
 };
 
 using EvaluateFunction = Datum (*)(const Node& node, Evaluation& evaluation);
@@ -28,9 +30,11 @@ struct Node {
   EvaluateFunction evaluate = nullptr;
   Type type = Type::kDouble;
   int column = -1;
+  bool is_constant = false;
   Datum constant;
   std::string constant_text;  ///< what `constant` refers to
   std::vector<Node> arguments;
+  std::shared_ptr<const void> prepared;  ///< what the function made of its constants: a compiled pattern, a time zone
 };
 
 inline Datum Evaluate(const Node& node, Evaluation& evaluation) { return node.evaluate(node, evaluation); }
@@ -41,6 +45,8 @@ struct ScalarFunction {
   std::vector<Type> parameters;
   Type result = Type::kDouble;
   EvaluateFunction evaluate = nullptr;
+  /// Called once when the node is made ready; nullptr: nothing to do. Errors are those of its constants ("bad_literal").
+  Status (*prepare)(Node& node) = nullptr;
 };
 
 /// Every function with fixed parameters, overloads in the order in which they are tried.
@@ -48,7 +54,8 @@ const std::vector<ScalarFunction>& ScalarFunctions();
 
 /// The function for exactly these types, or an error. Beyond ScalarFunctions(), for arguments of one type T:
 /// comparisons (=, <>, <, <=, >, >=, is_distinct, is_not_distinct) -> boolean; coalesce, least, greatest (any number) -> T;
-/// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat over any number of texts.
+/// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat, concat_ws over any number of texts;
+/// list_value over any number of elements.
 /// `cast` converts to `result` (the other functions ignore it).
 Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<const Type> arguments, Type result);
 
@@ -66,8 +73,18 @@ namespace functions {
 const std::vector<ScalarFunction>& Numeric();
 const std::vector<ScalarFunction>& Text();
 const std::vector<ScalarFunction>& Time();
+const std::vector<ScalarFunction>& Calendar();
+const std::vector<ScalarFunction>& Similarity();
+const std::vector<ScalarFunction>& Patterns();
+const std::vector<ScalarFunction>& Lists();
 /// nullptr when there is no such cast.
 EvaluateFunction Cast(Type from, Type to);
+
+inline Datum Counted(Datum result, Evaluation& evaluation) {
+  evaluation.failures += result.failed ? 1 : 0;
+  result.failed = false;
+  return result;
+}
 
 /// Wraps a plain function of datums: null arguments give null. For `Datum F(const Datum&...)`, or with the texts last.
 template <auto F>
@@ -75,9 +92,9 @@ Datum Strict1(const Node& node, Evaluation& evaluation) {
   const Datum a = Evaluate(node.arguments[0], evaluation);
   if (a.null) return a;
   if constexpr (requires { F(a, evaluation.texts); }) {
-    return F(a, evaluation.texts);
+    return Counted(F(a, evaluation.texts), evaluation);
   } else {
-    return F(a);
+    return Counted(F(a), evaluation);
   }
 }
 template <auto F>
@@ -87,9 +104,9 @@ Datum Strict2(const Node& node, Evaluation& evaluation) {
   const Datum b = Evaluate(node.arguments[1], evaluation);
   if (b.null) return b;
   if constexpr (requires { F(a, b, evaluation.texts); }) {
-    return F(a, b, evaluation.texts);
+    return Counted(F(a, b, evaluation.texts), evaluation);
   } else {
-    return F(a, b);
+    return Counted(F(a, b), evaluation);
   }
 }
 template <auto F>
@@ -101,9 +118,9 @@ Datum Strict3(const Node& node, Evaluation& evaluation) {
   const Datum c = Evaluate(node.arguments[2], evaluation);
   if (c.null) return c;
   if constexpr (requires { F(a, b, c, evaluation.texts); }) {
-    return F(a, b, c, evaluation.texts);
+    return Counted(F(a, b, c, evaluation.texts), evaluation);
   } else {
-    return F(a, b, c);
+    return Counted(F(a, b, c), evaluation);
   }
 }
 

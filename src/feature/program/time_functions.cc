@@ -1,28 +1,11 @@
 #include <array>
 
 #include "base/time.h"
+#include "feature/program/calendar.h"
 #include "feature/program/functions.h"
 
 namespace tidemill::functions {
 namespace {
-
-constexpr int64_t kMicrosPerMinute = 60 * kMicrosPerSecond;
-constexpr int64_t kMicrosPerHour = 60 * kMicrosPerMinute;
-/// Timestamps that a calendar of 32-bit days can express.
-constexpr int64_t kDaysMax = 106'751'990;
-
-int64_t FloorDivide(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a ^ b) < 0 ? 1 : 0); }
-int64_t DayOf(int64_t micros) { return FloorDivide(micros, kMicrosPerDay); }
-int64_t TimeOfDay(int64_t micros) { return micros - DayOf(micros) * kMicrosPerDay; }
-CivilDate CivilOf(int64_t days) { return ToCivil(Date{static_cast<int32_t>(days)}); }
-int64_t DaysOf(int year, int month, int day) { return FromCivil({year, month, day}).days; }
-int64_t IsoWeekday(int64_t days) { return days + 3 - FloorDivide(days + 3, 7) * 7 + 1; }  // 1970-01-01 was a Thursday
-int64_t MondayOf(int64_t days) { return days - IsoWeekday(days) + 1; }
-
-int64_t IsoWeek(int64_t days) {
-  const int64_t thursday = MondayOf(days) + 3;
-  return (thursday - DaysOf(CivilOf(thursday).year, 1, 1)) / 7 + 1;
-}
 
 int64_t Year(int64_t micros) { return CivilOf(DayOf(micros)).year; }
 int64_t Quarter(int64_t micros) { return (CivilOf(DayOf(micros)).month - 1) / 3 + 1; }
@@ -38,6 +21,13 @@ int64_t DayOfYear(int64_t micros) {
 int64_t Hour(int64_t micros) { return TimeOfDay(micros) / kMicrosPerHour; }
 int64_t Minute(int64_t micros) { return TimeOfDay(micros) / kMicrosPerMinute % 60; }
 int64_t Second(int64_t micros) { return TimeOfDay(micros) / kMicrosPerSecond % 60; }
+int64_t Millisecond(int64_t micros) { return TimeOfDay(micros) % kMicrosPerMinute / 1000; }
+int64_t Microsecond(int64_t micros) { return TimeOfDay(micros) % kMicrosPerMinute; }
+int64_t YearOfWeek(int64_t micros) { return IsoYear(DayOf(micros)); }
+int64_t YearAndWeek(int64_t micros) { return YearOfWeek(micros) * 100 + Week(micros); }
+int64_t Decade(int64_t micros) { return Year(micros) / 10; }
+int64_t Century(int64_t micros) { return Year(micros) > 0 ? (Year(micros) - 1) / 100 + 1 : Year(micros) / 100 - 1; }
+int64_t Millennium(int64_t micros) { return Year(micros) > 0 ? (Year(micros) - 1) / 1000 + 1 : Year(micros) / 1000 - 1; }
 
 template <int64_t (*Part)(int64_t)>
 Datum PartOfTimestamp(const Datum& a) {
@@ -82,14 +72,16 @@ int64_t MonthStart(int64_t micros) {
 }
 int64_t WeekStart(int64_t micros) { return MondayOf(DayOf(micros)) * kMicrosPerDay; }
 
-constexpr std::array<Unit, 8> kUnits = {{{"year", Year, YearStart},
+constexpr std::array<Unit, 10> kUnits = {{{"year", Year, YearStart},
                                          {"quarter", QuarterIndex, QuarterStart},
                                          {"month", MonthIndex, MonthStart},
                                          {"week", DayOf, WeekStart, 7},
                                          {"day", FixedIndex<kMicrosPerDay>, FixedStart<kMicrosPerDay>},
                                          {"hour", FixedIndex<kMicrosPerHour>, FixedStart<kMicrosPerHour>},
                                          {"minute", FixedIndex<kMicrosPerMinute>, FixedStart<kMicrosPerMinute>},
-                                         {"second", FixedIndex<kMicrosPerSecond>, FixedStart<kMicrosPerSecond>}}};
+                                         {"second", FixedIndex<kMicrosPerSecond>, FixedStart<kMicrosPerSecond>},
+                                         {"millisecond", FixedIndex<1000>, FixedStart<1000>},
+                                         {"microsecond", FixedIndex<1>, FixedStart<1>}}};
 
 const Unit* FindUnit(std::string_view name) {
   for (const Unit& unit : kUnits) {
@@ -107,23 +99,23 @@ Datum Difference(const Datum& name, const Datum& a, const Datum& b) {
   return unit == nullptr ? Datum::Null() : Datum::Integer((unit->index(b.integer) - unit->index(a.integer)) / unit->divisor);
 }
 
-Datum CheckedDate(int64_t days) { return days < -kDaysMax || days > kDaysMax ? Datum::Null() : Datum::Integer(days); }
+Datum CheckedDate(int64_t days) { return days < -kDaysMax || days > kDaysMax ? Datum::Failed() : Datum::Integer(days); }
 Datum AddDays(const Datum& date, const Datum& days) {
   int64_t result = 0;
-  return __builtin_add_overflow(date.integer, days.integer, &result) ? Datum::Null() : CheckedDate(result);
+  return __builtin_add_overflow(date.integer, days.integer, &result) ? Datum::Failed() : CheckedDate(result);
 }
 Datum SubtractDays(const Datum& date, const Datum& days) {
   int64_t result = 0;
-  return __builtin_sub_overflow(date.integer, days.integer, &result) ? Datum::Null() : CheckedDate(result);
+  return __builtin_sub_overflow(date.integer, days.integer, &result) ? Datum::Failed() : CheckedDate(result);
 }
 Datum DaysBetween(const Datum& a, const Datum& b) { return Datum::Integer(a.integer - b.integer); }
 Datum AddMicros(const Datum& a, const Datum& micros) {
   int64_t result = 0;
-  return __builtin_add_overflow(a.integer, micros.integer, &result) ? Datum::Null() : Datum::Integer(result);
+  return __builtin_add_overflow(a.integer, micros.integer, &result) ? Datum::Failed() : Datum::Integer(result);
 }
 Datum MicrosBetween(const Datum& a, const Datum& b) {
   int64_t result = 0;
-  return __builtin_sub_overflow(a.integer, b.integer, &result) ? Datum::Null() : Datum::Integer(result);
+  return __builtin_sub_overflow(a.integer, b.integer, &result) ? Datum::Failed() : Datum::Integer(result);
 }
 
 }  // namespace
@@ -145,6 +137,13 @@ const std::vector<ScalarFunction>& Time() {
       {"hour", {kS}, kI, Strict1<PartOfTimestamp<Hour>>},
       {"minute", {kS}, kI, Strict1<PartOfTimestamp<Minute>>},
       {"second", {kS}, kI, Strict1<PartOfTimestamp<Second>>},
+      {"millisecond", {kS}, kI, Strict1<PartOfTimestamp<Millisecond>>},
+      {"microsecond", {kS}, kI, Strict1<PartOfTimestamp<Microsecond>>},
+      {"isoyear", {kS}, kI, Strict1<PartOfTimestamp<YearOfWeek>>},
+      {"yearweek", {kS}, kI, Strict1<PartOfTimestamp<YearAndWeek>>},
+      {"decade", {kS}, kI, Strict1<PartOfTimestamp<Decade>>},
+      {"century", {kS}, kI, Strict1<PartOfTimestamp<Century>>},
+      {"millennium", {kS}, kI, Strict1<PartOfTimestamp<Millennium>>},
       {"epoch", {kS}, Type::kDouble, Strict1<EpochSeconds>},
       {"epoch_ms", {kS}, kI, Strict1<EpochMillis>},
       {"date_trunc", {kT, kS}, kS, Strict2<Truncate>},

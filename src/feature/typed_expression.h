@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "feature/program/program.h"
+
+/// What the compiler knows about an expression beyond its type, and short ways to make expressions.
+namespace tidemill {
+
+/// An expression while it is compiled.
+struct TypedExpression {
+  Expression expression;
+  bool is_interval = false;  ///< an integer of microseconds (or months) that stands for a length of time
+  bool is_literal = false;   ///< written as a constant: takes the type of what it meets
+  bool is_months = false;    ///< of an interval: it counts months
+  bool is_zoned = false;     ///< of a timestamp: TIMESTAMP WITH TIME ZONE, which AT TIME ZONE turns into local time
+};
+
+Expression ConstantOf(Value value, Type type);
+Expression CallOf(std::string function, Type type, std::vector<Expression> arguments);
+
+bool IsNullLiteral(const TypedExpression& value);
+bool IsTextLiteral(const TypedExpression& value);
+
+/// "integer, interval": for messages.
+std::string TypesText(const std::vector<const TypedExpression*>& values);
+
+/// Brings a value to a type if that is always possible without losing anything (integer to number, date to timestamp, literals).
+bool CoercesTo(const TypedExpression& value, Type type);
+/// CoercesTo must hold.
+Expression Coerced(TypedExpression value, Type type);
+
+}  // namespace tidemill
