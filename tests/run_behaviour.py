@@ -155,6 +155,7 @@ class Sandbox:
         self.environment = {
             "PATH": os.path.join(build, "bin") + ":" + os.environ["PATH"],
             "HOME": self.home, "TZ": "UTC", "LC_ALL": "C.UTF-8", "NO_COLOR": "1", "TERM": "dumb",
+            "PYTHONPATH": os.path.join(deps, "python"),
             "TIDEMILL_TEST_DATA": os.environ.get("TIDEMILL_TEST_DATA", os.path.join(deps, "data")),
             "TIDEMILL_SOURCE": ROOT,
             "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "tsan.supp"),

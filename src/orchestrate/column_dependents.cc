@@ -21,6 +21,7 @@ struct Point {
 constexpr std::string_view kComputed = "computed from it";
 constexpr std::string_view kDecided = "it decides which rows count";
 constexpr std::string_view kJoined = "joined by it";
+constexpr std::string_view kInPython = "computed by Python, perhaps from it";
 
 struct Dependent {
   Point point;
@@ -78,6 +79,7 @@ class DependencyGraph {
 
   void AddTable(const TableAsset& table) {
     const std::vector<Field>& fields = workspace_.table_fields.at(table.name);
+    if (table.python) return AddPython(table, fields);
     const std::vector<ColumnLineage> columns = TraceColumns(table.tree, workspace_.table_fields);
     // Names that DuckDB makes up are known by their position, unless a star over unknown columns has moved it.
     const bool by_position = columns.size() == fields.size();
@@ -85,6 +87,15 @@ class DependencyGraph {
       const std::string& name = by_position ? fields[i].name : columns[i].column;
       for (const auto& [origin, direct] : columns[i].origins)
         Add({origin.table, origin.column}, {table.name, name}, "column", direct ? kComputed : kDecided);
+    }
+  }
+
+  /// Nobody looks into the function: each column may come from all that it reads.
+  void AddPython(const TableAsset& table, const std::vector<Field>& fields) {
+    for (const std::string& input : table.inputs) {
+      for (const Field& from : workspace_.table_fields.at(input)) {
+        for (const Field& to : fields) Add({input, from.name}, {table.name, to.name}, "column", kInPython);
+      }
     }
   }
 

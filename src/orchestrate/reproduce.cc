@@ -147,6 +147,8 @@ class Reproduction {
     TIDEMILL_RETURN_IF_ERROR(WriteProject(archive, place_ / "project"));
     TIDEMILL_ASSIGN_OR_RETURN(Project project, LoadProject(place_ / "project"));
     TIDEMILL_ASSIGN_OR_RETURN(project_, OnlyWhatItNeeds(std::move(project), version_.model));
+    // Definitions are archived, what is installed is not: a virtual environment lies beside the state, as it did.
+    project_.python.folder = fs::absolute(state_folder_).parent_path();
     return Ok();
   }
 
@@ -279,7 +281,7 @@ class Reproduction {
   }
 
   Status RebuildTable(Workspace& workspace, const std::string& name, Timestamp now) {
-    const auto updated = UpdateTable(workspace.project, workspace.project.tables.at(name), *workspace.lake, now, 0, nullptr);
+    const auto updated = UpdateTable(workspace.project, workspace.project.tables.at(name), *workspace.lake, now, 0, nullptr, workspace.python.get());
     if (!updated.ok()) return updated.error();
     TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, workspace.lake->Connect());
     TIDEMILL_ASSIGN_OR_RETURN(const Json rebuilt, ContentDigest(*session, MainTable(name)));

@@ -159,7 +159,7 @@ class Runner {
     if (same_definition) position = PositionOf(*before).value_or(AppendPosition{});
     const bool appends = table.update == TableUpdate::kAppend;
     TIDEMILL_ASSIGN_OR_RETURN(const TransformReport report, UpdateTable(workspace_.project, table, *workspace_.lake, options_.now, run_id_,
-                                                                        appends ? &position : nullptr));
+                                                                        appends ? &position : nullptr, workspace_.python.get()));
     TIDEMILL_RETURN_IF_ERROR(NoteInputs(node.inputs, &state));
     state.next_known_at = report.next_known_at;
     if (appends) {

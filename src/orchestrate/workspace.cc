@@ -104,6 +104,7 @@ Result<Workspace> OpenWorkspaceAt(Project project, const std::filesystem::path& 
   TIDEMILL_ASSIGN_OR_RETURN(workspace.catalog, Catalog::Open(state_folder / "catalog.sqlite", clock));
   TIDEMILL_ASSIGN_OR_RETURN(workspace.lake, Lake::Open(*workspace.database, {.folder = state_folder / "lake"}));
   TIDEMILL_RETURN_IF_ERROR(Bind(workspace));
+  workspace.python = MakePythonWorkers(workspace.project);
   return workspace;
 }
 

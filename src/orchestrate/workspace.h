@@ -15,6 +15,7 @@
 #include "project/project.h"
 #include "serve/owned_store.h"
 #include "sql/database.h"
+#include "worker/worker_pool.h"
 
 namespace tidemill {
 
@@ -41,6 +42,7 @@ struct Workspace {
   std::map<std::string, FeaturePlan> feature_plans;         ///< of each model
   std::map<std::string, Program> programs;                  ///< of each view
   std::map<std::string, std::string> fingerprints;
+  std::unique_ptr<WorkerPool> python;                       ///< runs Python tables; nullptr without such
 };
 
 /// Loads, binds and opens. Everything that `check` would find is found here.

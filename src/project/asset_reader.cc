@@ -265,7 +265,28 @@ TableAsset AssetReader::ReadTable(const std::string& name, const YamlNode& docum
   table.timestamp = TextOf(document, "timestamp");
   table.known_at = TextOf(document, "known_at");
   if (TextOf(document, "update") == "append") table.update = TableUpdate::kAppend;
+  if (document.Find("columns") != nullptr || document.Find("keeps_rows") != nullptr) ReadPythonColumns(document, &table);
   return table;
+}
+
+void AssetReader::ReadPythonColumns(const YamlNode& document, TableAsset* table) {
+  table->python.emplace();
+  table->python->keeps_rows = FlagOf(document, "keeps_rows");
+  std::set<std::string> names;
+  for (const YamlEntry& column : Part(document, "columns").entries) {
+    const std::string fold = FoldCase(column.key);
+    const auto type = ParseType(column.value.text);
+    if (fold == "_seq" || fold == "_known_at") {
+      Report(
+          "reserved_name", "the name '" + column.key + "' is reserved", column.place,
+          "every table has columns _seq and _known_at of its own; 'keeps_rows: true' hands them to the function and takes them back");
+    } else if (!names.insert(fold).second) {
+      Report("duplicate_column", "the table has two columns '" + column.key + "'", column.place,
+             "rename one of them: upper and lower case are the same in SQL");
+    } else if (type.ok()) {
+      table->python->columns.push_back({column.key, *type});
+    }
+  }
 }
 
 FeatureViewAsset AssetReader::ReadView(const std::string& name, const YamlNode& document) {

@@ -21,22 +21,24 @@ class AssetReader {
   AssetReader(Session& session, std::vector<Error>* errors) : session_(session), errors_(errors) {}
 
   SourceAsset ReadSource(const std::string& name, const YamlNode& document);
-  /// Everything of a table but its SQL.
+  /// Everything of a table but its SQL or Python.
   TableAsset ReadTable(const std::string& name, const YamlNode& document);
   FeatureViewAsset ReadView(const std::string& name, const YamlNode& document);
   ModelAsset ReadModel(const std::string& name, const YamlNode& document);
+
+  Duration ReadDuration(const YamlNode* node, Duration otherwise);
 
   /// The parse tree of an expression that was read, nullptr when it didn't parse.
   const Json* Tree(const std::string& expression) const;
 
  private:
   void Report(std::string code, std::string message, Place place, std::string hint = "");
-  Duration ReadDuration(const YamlNode* node, Duration otherwise);
   void ParseText(const std::string& expression, const Place& place);
   ContractColumn ReadContractColumn(const YamlEntry& entry);
   void CheckContractColumn(const ContractColumn& column, const YamlNode& node);
   void CheckContractNames(const SourceAsset& source, const YamlNode& document);
   void CheckPushed(const SourceAsset& source, const YamlNode& document);
+  void ReadPythonColumns(const YamlNode& document, TableAsset* table);
   FeatureDefinition ReadFeature(const YamlEntry& entry);
   void CheckFeatureColumns(const FeatureViewAsset& view, const YamlNode& document);
   ModelFeature ReadModelFeature(const YamlNode& node);

@@ -24,9 +24,12 @@ std::string_view UpdateName(TableUpdate update) { return update == TableUpdate::
 
 std::string_view ViolationName(OnViolation violation) {
   switch (violation) {
-    case OnViolation::kQuarantine: return "quarantine";
-    case OnViolation::kFail: return "fail";
-    case OnViolation::kWarn: return "warn";
+    case OnViolation::kQuarantine:
+      return "quarantine";
+    case OnViolation::kFail:
+      return "fail";
+    case OnViolation::kWarn:
+      return "warn";
   }
   return "";
 }
@@ -82,7 +85,17 @@ std::string CanonicalDefinition(const SourceAsset& source) {
 }
 
 std::string CanonicalDefinition(const TableAsset& table) {
-  Json json = {{"kind", "table"}, {"sql", table.canonical}, {"key", table.key}, {"timestamp", table.timestamp}};
+  Json json = {{"kind", "table"}};
+  if (table.python) {
+    json["python"] = Json::parse(table.canonical);
+    json["columns"] = Json::object();
+    for (const Field& column : table.python->columns) json["columns"][column.name] = TypeName(column.type);
+    json["keeps_rows"] = table.python->keeps_rows;
+  } else {
+    json["sql"] = table.canonical;
+  }
+  json["key"] = table.key;
+  json["timestamp"] = table.timestamp;
   json["known_at"] = table.known_at;
   json["update"] = UpdateName(table.update);
   return json.dump();

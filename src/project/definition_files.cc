@@ -21,6 +21,9 @@ bool IsAssetName(std::string_view name) {
          std::all_of(name.begin(), name.end(), [](char c) { return IsLetter(c) || (c >= '0' && c <= '9') || c == '_'; });
 }
 
+/// Python lies in other folders too, and is imported from there.
+bool IsPythonTable(AssetKind kind, const fs::path& path) { return kind == AssetKind::kTable && path.extension() == ".py"; }
+
 bool IsDefinition(const fs::path& path) {
   return path.extension() == ".yaml" || path.extension() == ".yml" || path.extension() == ".sql";
 }
@@ -69,7 +72,7 @@ class Lister {
       std::error_code code;
       if (entry.is_directory(code)) {
         RefuseNested(entry.path(), folder);
-      } else if (IsDefinition(entry.path())) {
+      } else if (IsDefinition(entry.path()) || IsPythonTable(kind, entry.path())) {
         ListFile(kind, folder, entry.path());
       }
     }
@@ -125,10 +128,14 @@ class Lister {
 
 std::string_view AssetFolder(AssetKind kind) {
   switch (kind) {
-    case AssetKind::kSource: return "sources";
-    case AssetKind::kTable: return "tables";
-    case AssetKind::kFeatureView: return "features";
-    case AssetKind::kModel: return "models";
+    case AssetKind::kSource:
+      return "sources";
+    case AssetKind::kTable:
+      return "tables";
+    case AssetKind::kFeatureView:
+      return "features";
+    case AssetKind::kModel:
+      return "models";
   }
   return "";
 }

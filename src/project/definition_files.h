@@ -13,7 +13,7 @@ namespace tidemill {
 /// The file that makes a folder a project.
 inline constexpr std::string_view kProjectFile = "tidemill.yaml";
 
-/// A file of the project that defines an asset (or half of one: a table is .sql and, if wanted, .yaml).
+/// A file of the project that defines an asset (or half of one: a table is .sql or .py and, if wanted, .yaml).
 struct DefinitionFile {
   AssetKind kind = AssetKind::kSource;
   std::string name;  ///< the file's name without its ending: the asset's name

@@ -30,7 +30,7 @@ std::map<std::string, std::string> ExampleFiles(const std::string& page) {
   bool first = false;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("```")) {
-      first = file == nullptr && (line == "```yaml" || line == "```sql");
+      first = file == nullptr && (line == "```yaml" || line == "```sql" || line == "```python");
       file = nullptr;
     } else if (first) {
       file = &files[line.substr(line.find(' ') + 1)];
@@ -52,7 +52,7 @@ void CollectKeys(const Json& schema, std::set<std::string>* keys) {
 
 TEST(Formats, TheExamplesAreAProjectThatLoads) {
   const auto files = ExampleFiles(FormatsPage());
-  ASSERT_EQ(files.size(), 10U) << "set TIDEMILL_SOURCE to the repository";
+  ASSERT_EQ(files.size(), 12U) << "set TIDEMILL_SOURCE to the repository";
   auto folder = TemporaryFolder::Make(fs::temp_directory_path(), "formats");
   ASSERT_TRUE(folder.ok());
   for (const auto& [name, text] : files) {

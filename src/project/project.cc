@@ -10,6 +10,7 @@
 #include "project/asset_reader.h"
 #include "project/canonical_definition.h"
 #include "project/definition_files.h"
+#include "project/python_source.h"
 #include "project/reference_checks.h"
 #include "project/schema_validator.h"
 #include "project/yaml_document.h"
@@ -30,12 +31,19 @@ namespace {
 
 constexpr size_t kReportedErrorsMax = 100;
 
+/// Files at a project's root that pin what is installed in its Python environment.
+constexpr std::string_view kPackageFiles[] = {"requirements.txt", "requirements.lock", "uv.lock", "poetry.lock", "Pipfile.lock"};
+
 std::string_view SchemaName(AssetKind kind) {
   switch (kind) {
-    case AssetKind::kSource: return "source";
-    case AssetKind::kTable: return "table";
-    case AssetKind::kFeatureView: return "feature_view";
-    case AssetKind::kModel: return "model";
+    case AssetKind::kSource:
+      return "source";
+    case AssetKind::kTable:
+      return "table";
+    case AssetKind::kFeatureView:
+      return "feature_view";
+    case AssetKind::kModel:
+      return "model";
   }
   return "";
 }
@@ -57,14 +65,18 @@ Error Combine(std::vector<Error> errors) {
 /// Loads a project: files, then assets one by one, then what holds between them. Goes on after errors as far as they let it.
 class Loader {
  public:
-  Loader(fs::path root, Session& session) : session_(session), reader_(session, &errors_) { project_.root = std::move(root); }
+  Loader(fs::path root, Session& session) : session_(session), reader_(session, &errors_) {
+    project_.root = std::move(root);
+    project_.python.folder = project_.root;
+  }
 
   Result<Project> Load() {
     ReadProjectFile();
     const std::vector<DefinitionFile> files = ListDefinitions(project_.root, &errors_);
     CheckNames(files);
     for (const DefinitionFile& file : files) ReadDefinition(file);
-    RefuseTablesWithoutSql(files);
+    RefuseTablesWithoutText(files);
+    CheckPythonColumns();
     if (files.empty() && errors_.empty()) {
       errors_.push_back(UserErrorAt(
           "empty_project", "the project has no assets", FilePlace(std::string(kProjectFile)),
@@ -78,7 +90,7 @@ class Loader {
   }
 
  private:
-  /// The text of a file, kept for archives; nullopt (and an error) when it can't be read.
+  /// The text of a file, kept for archives; nullptr (and an error) when it can't be read.
   const std::string* ReadText(const std::string& path) {
     auto text = ReadFile(project_.root / path);
     if (text.ok()) return &(project_.definitions[path] = std::move(text).value());
@@ -109,6 +121,15 @@ class Loader {
     if (const YamlNode* limit = document->Find("memory_limit")) project_.memory_limit_mb = ReadMegabytes(limit->text);
     if (const YamlNode* threads = document->Find("threads")) project_.threads = static_cast<int>(threads->Integer());
     if (const YamlNode* now = document->Find("now")) ReadNow(*now);
+    if (const YamlNode* python = document->Find("python")) ReadPythonSettings(*python);
+  }
+
+  void ReadPythonSettings(const YamlNode& node) {
+    PythonSettings& settings = project_.python;
+    if (node.kind == YamlNode::Kind::kScalar) settings.interpreter = node.text;
+    if (const YamlNode* interpreter = node.Find("interpreter")) settings.interpreter = interpreter->text;
+    if (const YamlNode* limit = node.Find("memory_limit")) settings.memory_limit_mb = ReadMegabytes(limit->text);
+    if (const YamlNode* limit = node.Find("time_limit")) settings.time_limit = reader_.ReadDuration(limit, settings.time_limit);
   }
 
   void ReadNow(const YamlNode& node) {
@@ -139,25 +160,44 @@ class Loader {
 
   void ReadDefinition(const DefinitionFile& file) {
     if (file.path.ends_with(".sql")) return ReadTableSql(file);
+    if (file.path.ends_with(".py")) return ReadTablePython(file);
     auto document = ReadYaml(SchemaName(file.kind), file.path);
     if (!document) return;
     switch (file.kind) {
-      case AssetKind::kSource: project_.sources[file.name] = reader_.ReadSource(file.name, *document); break;
-      case AssetKind::kTable: MergeTable(reader_.ReadTable(file.name, *document)); break;
-      case AssetKind::kFeatureView: project_.views[file.name] = reader_.ReadView(file.name, *document); break;
-      case AssetKind::kModel: project_.models[file.name] = reader_.ReadModel(file.name, *document); break;
+      case AssetKind::kSource:
+        project_.sources[file.name] = reader_.ReadSource(file.name, *document);
+        break;
+      case AssetKind::kTable:
+        MergeTable(reader_.ReadTable(file.name, *document));
+        break;
+      case AssetKind::kFeatureView:
+        project_.views[file.name] = reader_.ReadView(file.name, *document);
+        break;
+      case AssetKind::kModel:
+        project_.models[file.name] = reader_.ReadModel(file.name, *document);
+        break;
     }
     loaded_.documents.emplace(file.name, std::move(*document));
   }
 
-  /// tables/NAME.sql; NAME.yaml may come before or after it.
+  /// The same for a file that must be UTF-8.
+  const std::string* ReadCode(const std::string& path) {
+    const std::string* text = ReadText(path);
+    const size_t invalid = text == nullptr ? std::string::npos : FindInvalidUtf8(*text);
+    if (invalid == std::string::npos) return text;
+    Place place = PlaceAt(*text, path, invalid, 1);
+    place.excerpt.clear();
+    errors_.push_back(UserErrorAt("not_utf8", "the file is not UTF-8 text", place, "save it as UTF-8"));
+    return nullptr;
+  }
+
+  /// tables/NAME.sql; NAME.yaml comes after it.
   void ReadTableSql(const DefinitionFile& file) {
-    const std::string* text = ReadText(file.path);
+    const std::string* text = ReadCode(file.path);
     if (text == nullptr) return;
-    if (const size_t invalid = FindInvalidUtf8(*text); invalid != std::string::npos) {
-      Place place = PlaceAt(*text, file.path, invalid, 1);
-      place.excerpt.clear();
-      errors_.push_back(UserErrorAt("not_utf8", "the file is not UTF-8 text", place, "save it as UTF-8"));
+    if (loaded_.references.contains(file.name)) {
+      errors_.push_back(UserErrorAt("duplicate_name", "the table '" + file.name + "' is written in Python and in SQL",
+                                    FilePlace(file.path), "delete one of tables/" + file.name + ".py and " + file.path));
       return;
     }
     auto statement = ParseSelect(session_, *text, file.path);
@@ -168,11 +208,77 @@ class Loader {
     TableAsset& table = project_.tables[file.name];
     table.name = file.name;
     table.sql = *text;
-    table.sql_file = file.path;
+    table.file = file.path;
     table.place = FilePlace(file.path);
     table.canonical = CanonicalText(statement->tree);
     table.tree = std::move(statement->tree);
     loaded_.references[file.name] = std::move(statement->tables);
+  }
+
+  /// tables/NAME.py; nothing of it is run.
+  void ReadTablePython(const DefinitionFile& file) {
+    const std::string* text = ReadCode(file.path);
+    if (text == nullptr) return;
+    auto source = ReadPythonTable(*text, file.path, kPythonFunction);
+    auto imported = source.ok() ? ImportedFiles(project_.root, source->imports) : source.error();
+    if (!imported.ok()) {
+      errors_.push_back(std::move(imported).error());
+      return;
+    }
+    TableAsset& table = project_.tables[file.name];
+    table.name = file.name;
+    table.file = file.path;
+    table.place = FilePlace(file.path);
+    table.python.emplace();
+    table.python->sources = std::move(imported).value();
+    table.python->sources[file.path] = *text;
+    for (const TableReference& parameter : source->parameters) table.python->parameters.push_back(parameter.name);
+    table.python->packages = ReadPackageFiles();
+    table.canonical = CanonicalPython(*table.python);
+    for (const auto& [path, code] : table.python->sources) project_.definitions[path] = code;
+    loaded_.references[file.name] = std::move(source->parameters);
+  }
+
+  std::map<std::string, std::string> ReadPackageFiles() {
+    std::map<std::string, std::string> packages;
+    for (const std::string_view name : kPackageFiles) {
+      const std::string path(name);
+      std::error_code code;
+      if (!fs::is_regular_file(project_.root / path, code)) continue;
+      if (const std::string* text = ReadCode(path)) packages[path] = *text;
+    }
+    return packages;
+  }
+
+  static std::string CanonicalPython(const PythonTable& python) {
+    Json files = Json::object();
+    for (const auto& [path, text] : python.sources) files[path] = ReadPythonModule(text, path).canonical;
+    for (const auto& [path, text] : python.packages) files[path] = text;
+    return files.dump();
+  }
+
+  /// What only Python tables declare, and must.
+  void CheckPythonColumns() {
+    for (const auto& [name, table] : project_.tables) {
+      const auto document = loaded_.documents.find(name);
+      const YamlNode* yaml = document == loaded_.documents.end() ? nullptr : &document->second;
+      for (const char* key : {"columns", "keeps_rows"}) {
+        const YamlNode* node = yaml == nullptr || table.python ? nullptr : yaml->Find(key);
+        if (node == nullptr) continue;
+        errors_.push_back(UserErrorAt("python_only",
+                                      "'" + std::string(key) + "' is for tables in Python, and '" + name + "' is in SQL",
+                                      node->place, "leave it out: the columns of a table in SQL are those of its SELECT"));
+      }
+      const std::string yaml_file = "tables/" + name + ".yaml";
+      const bool broken = yaml == nullptr && project_.definitions.contains(yaml_file);
+      if (!table.python || !table.python->columns.empty() || broken) continue;
+      errors_.push_back(
+          UserErrorAt("missing_columns", "the Python table '" + name + "' does not declare its columns",
+                      FilePlace(yaml == nullptr ? table.file : yaml_file),
+                      "write in " + yaml_file +
+                          " what the function returns: 'columns: {customer: text, spent: number}' (types: boolean, integer, "
+                          "number, text, timestamp, date)"));
+    }
   }
 
   void MergeTable(TableAsset declared) {
@@ -183,17 +289,21 @@ class Loader {
     found->second.timestamp = std::move(declared.timestamp);
     found->second.known_at = std::move(declared.known_at);
     found->second.update = declared.update;
+    if (!found->second.python || !declared.python) return;
+    found->second.python->columns = std::move(declared.python->columns);
+    found->second.python->keeps_rows = declared.python->keeps_rows;
   }
 
-  void RefuseTablesWithoutSql(const std::vector<DefinitionFile>& files) {
-    std::set<std::string> with_sql;
+  void RefuseTablesWithoutText(const std::vector<DefinitionFile>& files) {
+    std::set<std::string> with_text;
     for (const DefinitionFile& file : files) {
-      if (file.path.ends_with(".sql")) with_sql.insert(file.name);
+      if (!file.path.ends_with(".yaml")) with_text.insert(file.name);
     }
     for (const DefinitionFile& file : files) {
-      if (file.kind != AssetKind::kTable || with_sql.contains(file.name)) continue;
-      errors_.push_back(UserErrorAt("missing_sql", "the table '" + file.name + "' has no SQL", FilePlace(file.path),
-                                    "add tables/" + file.name + ".sql with a SELECT"));
+      if (file.kind != AssetKind::kTable || with_text.contains(file.name)) continue;
+      errors_.push_back(
+          UserErrorAt("missing_sql", "the table '" + file.name + "' has no SQL", FilePlace(file.path),
+                      "add tables/" + file.name + ".sql with a SELECT, or tables/" + file.name + ".py with a function"));
     }
   }
 
@@ -206,7 +316,7 @@ class Loader {
     for (const auto& [name, source] : project_.sources)
       nodes[name] = {name, AssetKind::kSource, {}, source.place.file, CanonicalDefinition(source)};
     for (const auto& [name, table] : project_.tables)
-      nodes[name] = {name, AssetKind::kTable, table.inputs, table.sql_file, CanonicalDefinition(table)};
+      nodes[name] = {name, AssetKind::kTable, table.inputs, table.file, CanonicalDefinition(table)};
     for (const auto& [name, view] : project_.views)
       nodes[name] = {name, AssetKind::kFeatureView, {view.from}, view.place.file, CanonicalDefinition(view, canonical)};
     for (const auto& [name, model] : project_.models)
@@ -255,10 +365,14 @@ class Loader {
 
 std::string_view AssetKindName(AssetKind kind) {
   switch (kind) {
-    case AssetKind::kSource: return "source";
-    case AssetKind::kTable: return "table";
-    case AssetKind::kFeatureView: return "feature view";
-    case AssetKind::kModel: return "model";
+    case AssetKind::kSource:
+      return "source";
+    case AssetKind::kTable:
+      return "table";
+    case AssetKind::kFeatureView:
+      return "feature view";
+    case AssetKind::kModel:
+      return "model";
   }
   return "";
 }

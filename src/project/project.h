@@ -53,13 +53,25 @@ enum class TableUpdate {
   kAppend,   ///< at each run the rows that became known since the last one are added
 };
 
+/// The function of a table that is written in Python.
+inline constexpr std::string_view kPythonFunction = "table";
+
+struct PythonTable {
+  std::vector<std::string> parameters;          ///< as the function names them; TableAsset::inputs in the same order
+  std::map<std::string, std::string> sources;   ///< its file and those of the project that it imports: path -> text
+  std::map<std::string, std::string> packages;  ///< files at the root that pin installed packages: path -> text
+  std::vector<Field> columns;                   ///< declared
+  bool keeps_rows = false;                      ///< it gets `_seq` and `_known_at` and gives them back
+};
+
 struct TableAsset {
   std::string name;
-  std::string sql;
-  std::string sql_file;             ///< relative to the project
+  std::string sql;                  ///< "" : in Python
+  std::string file;                 ///< of the SQL or Python, relative to the project
   std::vector<std::string> inputs;  ///< sources and tables that it reads
   Json tree;                        ///< DuckDB's parse tree of the statement
-  std::string canonical;            ///< CanonicalText of it
+  std::string canonical;            ///< CanonicalText of it; of a Python table its files without comments and layout, as JSON
+  std::optional<PythonTable> python;
   std::vector<std::string> key;
   std::string timestamp;  ///< event time column; "" : none
   std::string known_at;   ///< column; "" : as soon as the rows it was made from
@@ -162,6 +174,14 @@ struct AssetNode {
   std::string definition;           ///< canonical text: layout and comments do not count
 };
 
+/// How Python tables are run.
+struct PythonSettings {
+  std::string interpreter;       ///< of a Python or a virtual environment, relative to `folder`; "" : .venv there, else python3
+  std::filesystem::path folder;  ///< the project's own
+  int64_t memory_limit_mb = 2048;
+  Duration time_limit{3600 * kMicrosPerSecond};  ///< of a table
+};
+
 /// A loaded and validated project. Value type.
 struct Project {
   std::filesystem::path root;
@@ -169,6 +189,7 @@ struct Project {
   int64_t memory_limit_mb = 1024;
   int threads = 2;
   std::optional<Timestamp> now;  ///< pins the project clock: for examples on history
+  PythonSettings python;
   std::map<std::string, SourceAsset> sources;
   std::map<std::string, TableAsset> tables;
   std::map<std::string, FeatureViewAsset> views;

@@ -108,7 +108,7 @@ TEST_F(ProjectTest, ReadsEveryAsset) {
   EXPECT_EQ(paid.inputs, std::vector<std::string>{"orders"});
   EXPECT_EQ(paid.known_at, "created");
   EXPECT_EQ(paid.update, TableUpdate::kAppend);
-  EXPECT_EQ(paid.sql_file, "tables/paid.sql");
+  EXPECT_EQ(paid.file, "tables/paid.sql");
   const TableAsset& visits = project.tables.at("visits");
   EXPECT_EQ(visits.inputs, (std::vector<std::string>{"paid", "customers"}));
   EXPECT_EQ(visits.known_at, "");
@@ -430,7 +430,7 @@ TEST_F(ProjectTest, FilesThatWouldBeOverlookedAreRefused) {
        "tables/extra.sql\n"},
       {"feature/extra.yaml", "error: the folder 'feature' would be overlooked\n --> feature\nhint: did you mean 'features'?\n"},
       {"tables/extra.yaml",
-       "error: the table 'extra' has no SQL\n --> tables/extra.yaml\nhint: add tables/extra.sql with a SELECT\n"},
+       "error: the table 'extra' has no SQL\n --> tables/extra.yaml\nhint: add tables/extra.sql with a SELECT, or tables/extra.py with a function\n"},
       {"tables/2nd.sql",
        "error: '2nd' can't be the name of a table\n --> tables/2nd.sql\nhint: the file's name is the asset's name: a letter, "
        "then letters, digits or underscores, at most 63\n"},
@@ -452,7 +452,7 @@ TEST_F(ProjectTest, BrokenFilesAreReportedOnceAndWithTheirPlace) {
             "error: the file is empty\n --> features/spending.yaml\nhint: docs/formats.md shows what belongs in it\n");
   EXPECT_EQ(Errors("tables/paid.yaml", "timestmp: created\n"),
             "error: unknown key 'timestmp' in a table\n --> tables/paid.yaml:1:1\n1 | timestmp: created\n  | ^^^^^^^^\n"
-            "hint: did you mean 'timestamp'? allowed: key, timestamp, known_at, update\n");
+            "hint: did you mean 'timestamp'? allowed: key, timestamp, known_at, update, columns, keeps_rows\n");
   EXPECT_EQ(Errors("tables/paid.sql", "SELECT '\xE9' AS a FROM orders"),
             "error: the file is not UTF-8 text\n --> tables/paid.sql:1:9\nhint: save it as UTF-8\n");
   const std::string sql = Errors("tables/paid.sql", "SELECT id\nFORM orders");
@@ -493,6 +493,83 @@ TEST_F(ProjectTest, AnEmptyProjectSaysWhatToDo) {
             "error: the project has no assets\n --> tidemill.yaml\n"
             "hint: add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an "
             "example\n");
+}
+
+/// The shop with a table in Python in the place of `paid`.
+Files PythonShopFiles() {
+  Files files = ShopFiles();
+  files.erase("tables/paid.sql");
+  files["tables/paid.py"] = "import prices\n\n\ndef table(orders):\n    return prices.above(orders, 0)\n";
+  files["prices.py"] = "def above(rows, price):\n    return rows\n";
+  files["tables/paid.yaml"] =
+      "key: [id]\ntimestamp: created\nknown_at: created\ncolumns: {id: integer, customer: text, amount: number, created: timestamp}\n";
+  return files;
+}
+
+TEST_F(ProjectTest, ATableMayBeInPython) {
+  Files files = PythonShopFiles();
+  files["requirements.txt"] = "pyarrow\n";
+  files["tidemill.yaml"] += "python: {interpreter: env, memory_limit: 3GB, time_limit: 5m}\n";
+  Write(files);
+  const auto project = LoadProject(folder_.path());
+  ASSERT_TRUE(project.ok()) << project.error().Format();
+  const TableAsset& paid = project->tables.at("paid");
+  EXPECT_EQ(paid.inputs, std::vector<std::string>{"orders"});
+  EXPECT_EQ(paid.python->parameters, paid.inputs);
+  EXPECT_EQ(paid.python->columns.size(), 4U);
+  EXPECT_EQ(paid.python->sources.size(), 2U);
+  EXPECT_FALSE(paid.python->keeps_rows);
+  EXPECT_EQ(project->python.interpreter, "env");
+  EXPECT_EQ(project->python.memory_limit_mb, 3072);
+  EXPECT_EQ(project->python.time_limit.micros, 300 * kMicrosPerSecond);
+  for (const char* name : {"tables/paid.py", "prices.py", "requirements.txt"}) EXPECT_TRUE(project->definitions.contains(name)) << name;
+  const std::string definition = project->Find("paid")->definition;
+  files["prices.py"] = "# cheap\ndef above(rows,  price):\n\n    return rows\n";
+  Write(files);
+  EXPECT_EQ(LoadProject(folder_.path())->Find("paid")->definition, definition);
+  files["requirements.txt"] = "pyarrow==1\n";
+  Write(files);
+  EXPECT_NE(LoadProject(folder_.path())->Find("paid")->definition, definition);
+}
+
+TEST_F(ProjectTest, WhatIsWrongWithATableInPythonHasItsPlace) {
+  const auto first = [&](const std::string& name, const std::string& text) {
+    Files files = PythonShopFiles();
+    files[name] = text;
+    Write(files);
+    const auto project = LoadProject(folder_.path());
+    return project.ok() ? "" : project.error().code + " " + project.error().place->file + ":" + std::to_string(project.error().place->line);
+  };
+  EXPECT_EQ(first("prices.py", "# fine\n"), "");
+  EXPECT_EQ(first("prices.py", "\xFF"), "not_utf8 prices.py:0");
+  EXPECT_EQ(first("tables/paid.py", "\n\xFF"), "not_utf8 tables/paid.py:2");
+  EXPECT_EQ(first("tables/paid.py", "\ndef table(order):\n  pass\n"), "unknown_table tables/paid.py:2");
+  EXPECT_EQ(first("tables/paid.py", "def table(spending): pass\n"), "wrong_kind tables/paid.py:1");
+  EXPECT_EQ(first("tables/paid.py", "def table(visits): pass\n"), "cycle tables/visits.sql:2");
+  EXPECT_EQ(first("tables/paid.py", "def table(orders, ORDERS): pass\n"), "python_function tables/paid.py:1");
+  EXPECT_EQ(first("tables/paid.sql", "SELECT 1 AS id"), "duplicate_name tables/paid.sql:0");
+  EXPECT_EQ(first("tables/paid.yaml", "timestamp: created\nknown_at: created\n"), "missing_columns tables/paid.yaml:0");
+  EXPECT_EQ(first("tables/paid.yaml", "columns: {id: integer, ID: text}\n"), "duplicate_column tables/paid.yaml:1");
+  EXPECT_EQ(first("tables/paid.yaml", "columns: {_seq: integer}\n"), "reserved_name tables/paid.yaml:1");
+  EXPECT_EQ(first("tables/visits.yaml", "keeps_rows: true\n"), "python_only tables/visits.yaml:1");
+}
+
+TEST_F(ProjectTest, RowsMadeInPythonNeedAKnownTime) {
+  Files files = PythonShopFiles();
+  files["sources/orders.yaml"] = "from: {files: data/orders.csv}\n";
+  const std::string columns = "timestamp: created\ncolumns: {id: integer, customer: text, amount: number, created: timestamp}\n";
+  const auto codes = [&](const std::string& yaml) {
+    files["tables/paid.yaml"] = yaml;
+    Write(files);
+    const auto project = LoadProject(folder_.path());
+    if (project.ok()) return std::string();
+    std::string all = project.error().code + " " + project.error().place->file;
+    for (const Error& other : project.error().others) all += " " + other.code + " " + other.place->file;
+    return all;
+  };
+  EXPECT_EQ(codes(columns), "python_without_known_at features/spending.yaml python_without_known_at models/big_order.yaml");
+  EXPECT_EQ(codes(columns + "known_at: created\n"), "");
+  EXPECT_EQ(codes(columns + "keeps_rows: true\n"), "");
 }
 
 }  // namespace

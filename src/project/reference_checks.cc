@@ -276,7 +276,8 @@ class CycleFinder {
   bool found_ = false;
 };
 
-/// Finds for each table the way by which history reaches it without a declared known_at.
+/// Finds for each table the way by which rows without a known time of their own reach it and no known_at is declared: from an
+/// export of history, or from a Python table whose rows are made of all that it reads.
 class HistoryTracer {
  public:
   HistoryTracer(const LoadedFiles& files, const Project& project) : files_(files), project_(project) {}
@@ -290,6 +291,7 @@ class HistoryTracer {
     std::string way;
     const auto table = project_.tables.find(name);
     if (table != project_.tables.end() && table->second.known_at.empty() && !HasBrokenYaml(files_, project_, name)) {
+      if (table->second.python && !table->second.python->keeps_rows) return ways_[name] = name;
       for (const std::string& input : table->second.inputs) {
         way = Way(input);
         if (way.empty()) continue;
@@ -323,6 +325,17 @@ void CheckHistory(const LoadedFiles& files, const Project& project, std::vector<
     const std::string way = tracer.Way(table);
     if (way.empty()) return;
     const std::string source = way.substr(0, way.find(' '));
+    if (project.tables.contains(source)) {
+      errors->push_back(
+          UserErrorAt("python_without_known_at",
+                      reader + " reads rows of the Python table '" + source + "'" + (source == table ? "" : " (" + way + ")") +
+                          ", which declares no known_at: nobody can tell what was known when",
+                      std::move(place),
+                      "write in tables/" + source +
+                          ".yaml which column tells when a row could be known: 'known_at: COLUMN', or 'keeps_rows: true' if "
+                          "its rows are rows of what it reads"));
+      return;
+    }
     errors->push_back(UserErrorAt(
         "history_without_known_at",
         reader + " could read what was not known yet: '" + table + "' is made from the history in '" + source + "' (" + way +

@@ -95,6 +95,7 @@ class TableBinder {
     }
     TIDEMILL_RETURN_IF_ERROR(tables_.AddRowIdentity());
     for (const auto& [name, fields] : bound) {
+      if (project_.tables.at(name).python) continue;
       Status carries = CheckCarries(project_.tables.at(name), fields);
       if (!carries.ok()) errors_.push_back(std::move(carries).error());
     }
@@ -112,13 +113,26 @@ class TableBinder {
 
   /// Over tables as users see them, so that DuckDB's offsets are those of the file.
   Result<std::vector<Field>> BindTable(const TableAsset& table) {
+    if (table.python) return BindPython(table);
     auto fields = session_.Describe(table.sql);
-    if (!fields.ok()) return PlaceInStatement(std::move(fields).error(), table.sql, table.sql_file);
+    if (!fields.ok()) return PlaceInStatement(std::move(fields).error(), table.sql, table.file);
     TIDEMILL_RETURN_IF_ERROR(CheckDistinctNames(*fields, table));
     TIDEMILL_RETURN_IF_ERROR(CheckDeclared(table, *fields));
     if (table.update == TableUpdate::kAppend) TIDEMILL_RETURN_IF_ERROR(CheckAppendable(table));
     TIDEMILL_ASSIGN_OR_RETURN(rewritten_[table.name], RewriteTable(project_, table, session_, Timestamp{}));
     return fields;
+  }
+
+  /// What it returns is known when it runs; then it must be what it declares.
+  static Result<std::vector<Field>> BindPython(const TableAsset& table) {
+    TIDEMILL_RETURN_IF_ERROR(CheckDeclared(table, table.python->columns));
+    if (table.update == TableUpdate::kReplace) return table.python->columns;
+    return InTableFile(UserError("append_unsupported",
+                                 fmt::format("table '{}' can't be appended to: what a Python function makes of its old rows may "
+                                             "change when new ones arrive",
+                                             table.name),
+                                 "remove 'update: append': the table is then computed anew when its inputs change"),
+                       table);
   }
 
   static Status CheckDeclared(const TableAsset& table, const std::vector<Field>& fields) {
@@ -131,7 +145,9 @@ class TableBinder {
       return UserErrorAt("wrong_type",
                          fmt::format("'{}' of table '{}' is column '{}', which is a {}, not a time", property, table.name, column,
                                      TypeName(type)),
-                         table.place, fmt::format("cast it in {}: {}::TIMESTAMP AS {}", table.sql_file, column, column));
+                         table.place,
+                         table.python ? fmt::format("declare it in 'columns' as a timestamp: {}", column)
+                                      : fmt::format("cast it in {}: {}::TIMESTAMP AS {}", table.file, column, column));
     }
     return Ok();
   }
@@ -139,10 +155,10 @@ class TableBinder {
   static Status CheckColumn(const TableAsset& table, std::string_view property, const std::string& column,
                             const std::vector<Field>& fields) {
     if (FindField(fields, column) != nullptr) return Ok();
-    return UserErrorAt(
-        "unknown_column",
-        fmt::format("'{}' of table '{}' names the column '{}', which its SQL doesn't give", property, table.name, column),
-        table.place, SuggestionHint(column, NamesOf(fields)));
+    return UserErrorAt("unknown_column",
+                       fmt::format("'{}' of table '{}' names the column '{}', which its {} doesn't give", property, table.name,
+                                   column, table.python ? "function" : "SQL"),
+                       table.place, SuggestionHint(column, NamesOf(fields)));
   }
 
   static Status CheckAppendable(const TableAsset& table) {

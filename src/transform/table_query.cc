@@ -42,7 +42,7 @@ Error InTableFile(Error error, const TableAsset& table) {
   if (error.code == "sql_value" && error.hint.empty()) {
     error.hint = "try_cast(...) gives null for what can't be read; a sum too large for whole numbers can be cast to DOUBLE";
   }
-  return error.kind == ErrorKind::kUser ? PlaceInStatement(std::move(error), table.sql, table.sql_file) : error;
+  return error.kind == ErrorKind::kUser ? PlaceInStatement(std::move(error), table.sql, table.file) : error;
 }
 
 std::string TableSelect::Where(std::string_view condition) const {
@@ -53,7 +53,7 @@ Result<std::string> RewriteTable(const Project& project, const TableAsset& table
   SelectStatement statement;
   statement.tree = table.tree;
   auto rewritten = RewriteForLake(session, statement, now, Histories(project, table));
-  if (!rewritten.ok()) return PlaceInStatement(std::move(rewritten).error(), table.sql, table.sql_file);
+  if (!rewritten.ok()) return PlaceInStatement(std::move(rewritten).error(), table.sql, table.file);
   return rewritten;
 }
 

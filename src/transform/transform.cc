@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "transform/python_rows.h"
 #include "transform/table_query.h"
 
 namespace tidemill {
@@ -23,12 +24,19 @@ Result<int64_t> OneNumber(Session& session, const std::string& sql) {
 /// One update: everything that happens inside the commit, which may be run again.
 class TableUpdateRun {
  public:
-  TableUpdateRun(const Project& project, const TableAsset& table, Timestamp now, std::optional<AppendPosition> from)
-      : project_(project), table_(table), now_(now), from_(from), name_("lake.main." + QuoteIdentifier(table.name)) {}
+  /// `python` of a Python table; must outlive this.
+  TableUpdateRun(const Project& project, const TableAsset& table, Timestamp now, std::optional<AppendPosition> from,
+                 const PythonRows* python)
+      : project_(project),
+        table_(table),
+        now_(now),
+        from_(from),
+        python_(python),
+        name_("lake.main." + QuoteIdentifier(table.name)) {}
 
   Status Run(Session& session) {
     report_ = {};
-    TIDEMILL_ASSIGN_OR_RETURN(const TableSelect select, MakeTableSelect(project_, table_, session, now_));
+    TIDEMILL_ASSIGN_OR_RETURN(const TableSelect select, MakeSelect(session));
     int64_t rows_before = 0;
     if (from_) {
       TIDEMILL_ASSIGN_OR_RETURN(rows_before, OneNumber(session, "SELECT count(*) FROM " + name_));
@@ -44,6 +52,11 @@ class TableUpdateRun {
   AppendPosition reached() const { return {now_, seq_until_}; }
 
  private:
+  Result<TableSelect> MakeSelect(Session& session) const {
+    if (python_ != nullptr) return python_->Select();
+    return MakeTableSelect(project_, table_, session, now_);
+  }
+
   std::string WriteStatement(const TableSelect& select) const {
     std::string condition = fmt::format("{} <= {}", select.known_at, SqlLiteral(now_));
     if (!from_) return fmt::format("CREATE OR REPLACE TABLE {} AS {} ORDER BY {}", name_, select.Where(condition), select.order);
@@ -89,6 +102,7 @@ class TableUpdateRun {
   const TableAsset& table_;
   const Timestamp now_;
   const std::optional<AppendPosition> from_;  ///< nullopt: anew
+  const PythonRows* const python_;
   const std::string name_;
   TransformReport report_;
   int64_t seq_until_ = 0;
@@ -121,9 +135,14 @@ Result<std::optional<AppendPosition>> AppendFrom(Lake& lake, const TableAsset& t
 }  // namespace
 
 Result<TransformReport> UpdateTable(const Project& project, const TableAsset& table, Lake& lake, Timestamp now, int64_t run_id,
-                                    AppendPosition* position) {
+                                    AppendPosition* position, WorkerPool* workers) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::optional<AppendPosition> from, AppendFrom(lake, table, now, position));
-  TableUpdateRun run(project, table, now, from);
+  std::optional<PythonRows> python;
+  if (table.python) {
+    if (workers == nullptr) return InternalError(fmt::format("nothing runs the Python table '{}'", table.name));
+    TIDEMILL_ASSIGN_OR_RETURN(python, PythonRows::Compute(project, table, lake, now, *workers));
+  }
+  TableUpdateRun run(project, table, now, from, python ? &*python : nullptr);
   Json extra = {{"run", run_id}, {"table", table.name}};
   const auto change = [&](Session& session) -> Status {
     TIDEMILL_RETURN_IF_ERROR(run.Run(session));

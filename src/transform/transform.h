@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "base/result.h"
 #include "lake/lake.h"
 #include "project/project.h"
+#include "worker/worker_pool.h"
 
 namespace tidemill {
 
@@ -30,14 +32,19 @@ struct AppendPosition {
 /// and, on return, has moved. The commit records the position too, and the further one counts, so a caller that was killed
 /// between the commit and keeping the position appends nothing twice. An empty position, a table that isn't in the lake, or
 /// a clock behind the position computes anew.
-/// Errors of DuckDB are placed into the SQL file.
+/// Errors of DuckDB are placed into the SQL file. A Python table is run by `workers` (see MakePythonWorkers) before the commit;
+/// without them it is an internal error.
 Result<TransformReport> UpdateTable(const Project& project, const TableAsset& table, Lake& lake, Timestamp now, int64_t run_id,
-                                    AppendPosition* position);
+                                    AppendPosition* position, WorkerPool* workers = nullptr);
 
 /// A table at `now` as a SELECT text over lake tables, `_seq` and `_known_at` last, with the types of the lake (whole numbers
 /// BIGINT, other numbers DOUBLE, times TIMESTAMP in UTC, what has no type there VARCHAR); for reproduce and lineage. `session`
 /// must see the lake (at any snapshot): the inputs' columns are looked up. Nothing is written.
 Result<std::string> TableQuery(const Project& project, const TableAsset& table, Session& session, Timestamp now);
+
+/// Processes for the Python tables of a project; nothing is started before the first call. nullptr for a project without such
+/// tables.
+std::unique_ptr<WorkerPool> MakePythonWorkers(const Project& project);
 
 /// Binds every table of a project in order over empty tables: types of all columns (without `_seq` and `_known_at`), or errors
 /// with file, line, column, hint, all of one pass in Error::others. `source_fields` gives the columns of the sources; tables

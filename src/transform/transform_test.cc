@@ -40,13 +40,13 @@ class TransformTest : public testing::Test {
     TableAsset table;
     table.name = name;
     table.sql = sql;
-    table.sql_file = "tables/" + name + ".sql";
+    table.file = "tables/" + name + ".sql";
     table.place = {"tables/" + name + ".yaml", 1, 1, 1, ""};
-    const auto statement = ParseSelect(*parser_, sql, table.sql_file);
+    const auto statement = ParseSelect(*parser_, sql, table.file);
     EXPECT_TRUE(statement.ok()) << statement.error().Format();
     table.tree = statement->tree;
     for (const TableReference& reference : statement->tables) table.inputs.push_back(reference.name);
-    project_.graph.push_back({name, AssetKind::kTable, table.inputs, table.sql_file, ""});
+    project_.graph.push_back({name, AssetKind::kTable, table.inputs, table.file, ""});
     return project_.tables[name] = table;
   }
 
@@ -270,21 +270,21 @@ TEST_F(BindTablesTest, PlacesErrors) {
   };
   constexpr TableUpdate kReplace = TableUpdate::kReplace;
   constexpr TableUpdate kAppend = TableUpdate::kAppend;
-  const std::string sql_file = "tables/t.sql";
+  const std::string file = "tables/t.sql";
   const std::string yaml_file = "tables/t.yaml";
   const Case cases[] = {
-      {"SELECT k,\n  vv FROM events", "", "", "", kReplace, "unknown_column", sql_file, 2, 3, "did you mean 'v'?"},
-      {"SELECT avgg(v) FROM events", "", "", "", kReplace, "unknown_function", sql_file, 1, 8, "did you mean 'avg'?"},
-      {"SELECT k + v, abs(k) FROM events", "", "", "", kReplace, "sql_type", sql_file, 1, 10, ""},
+      {"SELECT k,\n  vv FROM events", "", "", "", kReplace, "unknown_column", file, 2, 3, "did you mean 'v'?"},
+      {"SELECT avgg(v) FROM events", "", "", "", kReplace, "unknown_function", file, 1, 8, "did you mean 'avg'?"},
+      {"SELECT k + v, abs(k) FROM events", "", "", "", kReplace, "sql_type", file, 1, 10, ""},
       {"SELECT k, v FROM events", "kk", "", "", kReplace, "unknown_column", yaml_file, 1, 1, "did you mean 'k'?"},
       {"SELECT k, v FROM events", "", "at", "", kReplace, "unknown_column", yaml_file, 1, 1, "allowed: k, v"},
       {"SELECT k, v FROM events", "", "", "v", kReplace, "wrong_type", yaml_file, 1, 1, "v::TIMESTAMP AS v"},
-      {"SELECT k, v AS k FROM events", "", "", "", kReplace, "duplicate_column", sql_file, 0, 0, "AS"},
-      {"SELECT v AS _seq FROM events", "", "", "", kReplace, "reserved_name", sql_file, 1, 8, "AS"},
-      {"SELECT v FROM events\nINTERSECT\nSELECT v + 1 FROM events", "", "", "", kReplace, "sql_unsupported", sql_file, 1, 8,
+      {"SELECT k, v AS k FROM events", "", "", "", kReplace, "duplicate_column", file, 0, 0, "AS"},
+      {"SELECT v AS _seq FROM events", "", "", "", kReplace, "reserved_name", file, 1, 8, "AS"},
+      {"SELECT v FROM events\nINTERSECT\nSELECT v + 1 FROM events", "", "", "", kReplace, "sql_unsupported", file, 1, 8,
        "joins"},
-      {"SELECT DISTINCT k FROM events", "", "", "", kAppend, "append_unsupported", sql_file, 0, 0, "append"},
-      {"SELECT max(v) AS m FROM events", "", "", "", kAppend, "append_unsupported", sql_file, 0, 0, "append"},
+      {"SELECT DISTINCT k FROM events", "", "", "", kAppend, "append_unsupported", file, 0, 0, "append"},
+      {"SELECT max(v) AS m FROM events", "", "", "", kAppend, "append_unsupported", file, 0, 0, "append"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.sql);

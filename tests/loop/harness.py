@@ -9,6 +9,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CHURN = os.path.join(HERE, "churn")
+DEPS = os.environ.get("TIDEMILL_DEPS", os.path.join(ROOT, ".deps"))
 TIMEOUT_SECONDS = 120
 TABLES = ["main.checkups", "main.customers", "main.orders", "main.accounts", "main.purchases", "main.questions", "training.churn",
           "scores.churn"]
@@ -105,7 +106,8 @@ def program():
 def environment():
     # What a user's shell sets must not matter.
     kept = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
-    return {**kept, "PATH": os.environ["PATH"], "HOME": "/nonexistent", "TZ": "UTC", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    return {**kept, "PATH": os.environ["PATH"], "HOME": "/nonexistent", "TZ": "UTC", "LC_ALL": "C.UTF-8", "NO_COLOR": "1",
+            "PYTHONPATH": os.path.join(DEPS, "python")}
 
 
 def new_project(folder, known_until=None):
