@@ -26,11 +26,6 @@ std::string_view FullKeyOf(uint32_t space, std::string_view key, std::string& bu
   return buffer;
 }
 
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return Hash64(text); }
-};
-
 }  // namespace
 
 struct EntityStates::Entry {
@@ -50,8 +45,13 @@ struct EntityStates::Entry {
 };
 
 struct EntityStates::Shard {
+  struct KeyHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view full_key) const { return Hash64(full_key); }
+  };
+
   std::mutex mutex;
-  std::unordered_map<std::string, std::shared_ptr<Entry>, TextHash, std::equal_to<>> entries;
+  std::unordered_map<std::string, std::shared_ptr<Entry>, KeyHash, std::equal_to<>> entries;
   std::list<Entry*> recent;  ///< the one used last first
 };
 

@@ -15,7 +15,7 @@ namespace tidemill {
 namespace {
 
 /// Rows held at once while states are brought up to date.
-constexpr size_t kRowsAtOnce = 500'000;
+constexpr size_t kRowsBroughtAtOnce = 500'000;
 
 std::string ReadCondition(int64_t known_until, int64_t sequence_until) {
   return fmt::format("{} AND _seq <= {}", TimeCondition("_known_at", "<=", known_until), sequence_until);
@@ -126,7 +126,7 @@ class Materializer {
           entity_of_row_.push_back(EntityId(key, ids_));
           FeatureEvent& event = events_.emplace_back(FeatureEvent{{row.event}, {row.known}, row.sequence, {}});
           for (size_t i = 0; i < row.columns.size(); ++i) event.values.push_back(ToValue(row.columns[i], program_.columns[i].type));
-          return events_.size() < kRowsAtOnce ? Ok() : AddRows();
+          return events_.size() < kRowsBroughtAtOnce ? Ok() : AddRows();
         }));
     return AddRows();
   }
