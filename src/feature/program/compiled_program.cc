@@ -1,9 +1,15 @@
 #include "feature/program/compiled_program.h"
 
-#include <algorithm>
-#include <cmath>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "base/hash.h"
 #include "feature/program/evaluator.h"
+#include "feature/program/partial_aggregate.h"
 
 namespace tidemill {
 namespace {
@@ -12,21 +18,45 @@ WindowPlan WindowOf(const Program& program, const Aggregate& aggregate) {
   WindowPlan window;
   window.delay = aggregate.delay.micros;
   if (aggregate.window) window.reach = aggregate.delay.micros + aggregate.window->micros;
+  if (aggregate.hop) window.hop = aggregate.hop->micros;
+  if (aggregate.session) window.session = aggregate.session->micros;
   // A ttl includes both its ends: t - ttl <= event time.
-  if (program.ttl) window.reach = std::min(window.reach, program.ttl->micros + 1);
+  if (program.ttl) window.limit = program.ttl->micros + 1;
+  if (window.hop == 0) window.reach = std::min(window.reach, std::exchange(window.limit, WindowPlan::kForever));
   return window;
+}
+
+Status CheckWindow(const Aggregate& aggregate) {
+  if (aggregate.hop && !aggregate.window) return BadProgram("a hop needs a window");
+  if (aggregate.hop && aggregate.session) return BadProgram("a session has no hop");
+  if ((aggregate.hop && aggregate.hop->micros <= 0) || (aggregate.session && aggregate.session->micros <= 0))
+    return BadProgram("a hop or a session has no length");
+  return Ok();
+}
+
+/// The slots' expressions need not be in it: a state is thrown away when its program changes.
+uint64_t FingerprintOf(const std::vector<AggregatePlan>& partials, const std::vector<Type>& slot_types) {
+  std::string text(KernelVersion());
+  for (const Type type : slot_types) text += fmt::format(" {}", TypeName(type));
+  for (const AggregatePlan& plan : partials) {
+    text += fmt::format(";{},{},{},{},{},{}", plan.function, plan.slot, plan.second_slot, plan.filter_slot, plan.skips_nulls,
+                        std::bit_cast<uint64_t>(plan.parameter));
+  }
+  return Hash64(text);
 }
 
 }  // namespace
 
 Result<std::shared_ptr<const CompiledProgram>> CompiledProgram::Make(const Program& program) {
   auto compiled = std::make_shared<CompiledProgram>();
+  if (program.lateness) compiled->lateness_ = program.lateness->micros;
   for (const Field& field : program.columns) compiled->column_types_.push_back(field.type);
   std::vector<Type> aggregate_types;
   for (const Aggregate& aggregate : program.aggregates) {
     TIDEMILL_RETURN_IF_ERROR(compiled->AddAggregate(program, aggregate));
     aggregate_types.push_back(aggregate.type);
   }
+  compiled->partials_fingerprint_ = FingerprintOf(compiled->partials_, compiled->slot_types_);
   for (const Output& output : program.outputs) {
     TIDEMILL_ASSIGN_OR_RETURN(Node node, Prepare(output.expression, aggregate_types));
     if (!IsNull(output.default_value) && ToDatum(output.default_value, node.type).null) {
@@ -67,13 +97,20 @@ Status CompiledProgram::AddAggregate(const Program& program, const Aggregate& ag
     if (aggregate.filter->type != Type::kBool) return BadProgram("a filter is not a condition");
     TIDEMILL_ASSIGN_OR_RETURN(plan.filter_slot, SlotFor(*aggregate.filter));
   }
-  WindowPlan window = WindowOf(program, aggregate);
-  auto at = std::find_if(windows_.begin(), windows_.end(),
-                         [&](const WindowPlan& w) { return w.delay == window.delay && w.reach == window.reach; });
+  TIDEMILL_RETURN_IF_ERROR(CheckWindow(aggregate));
+  const WindowPlan window = WindowOf(program, aggregate);
+  auto at = std::find_if(windows_.begin(), windows_.end(), [&](const WindowPlan& w) { return w.SameRows(window); });
   if (at == windows_.end()) at = windows_.insert(windows_.end(), window);
   at->aggregates.push_back(aggregates_.size());
+  AddPartial(plan);
   aggregates_.push_back(std::move(plan));
   return Ok();
+}
+
+void CompiledProgram::AddPartial(const AggregatePlan& plan) {
+  const auto at = std::find_if(partials_.begin(), partials_.end(), [&](const AggregatePlan& p) { return SamePartial(p, plan); });
+  partial_of_.push_back(static_cast<size_t>(at - partials_.begin()));
+  if (at == partials_.end()) partials_.push_back(plan);
 }
 
 Result<int> CompiledProgram::SlotFor(const Expression& expression) {
@@ -87,10 +124,10 @@ Result<int> CompiledProgram::SlotFor(const Expression& expression) {
   return static_cast<int>(slots_.size() - 1);
 }
 
-int64_t CompiledProgram::Reach() const {
-  int64_t reach = 0;
-  for (const WindowPlan& window : windows_) reach = std::max(reach, window.reach);
-  return reach;
+int64_t CompiledProgram::Horizon(int64_t t) const {
+  int64_t horizon = t;
+  for (const WindowPlan& window : windows_) horizon = std::min(horizon, window.Start(t));
+  return horizon;
 }
 
 void CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const {

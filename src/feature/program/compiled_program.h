@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,13 +14,36 @@
 
 namespace tidemill {
 
-/// Which rows an aggregate sees at t: event time in (t - reach, t - delay] (in microseconds) and known at t.
+/// Adds times in microseconds; what does not fit becomes the earliest or latest.
+inline int64_t AddTimes(int64_t a, int64_t b) {
+  int64_t result = 0;
+  if (!__builtin_add_overflow(a, b, &result)) return result;
+  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+}
+
+/// Which rows an aggregate sees at t: those with event time in (Start(t), End(t)] (in microseconds) and known at t; of a session
+/// only the last ones, as long as no gap between them, or from the last of them to End(t), is longer than `session`.
 struct WindowPlan {
   static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
   int64_t delay = 0;
-  int64_t reach = kForever;
+  int64_t reach = kForever;        ///< without the hop: delay and length
+  int64_t hop = 0;                 ///< 0: none
+  int64_t session = 0;             ///< 0: none
+  int64_t limit = kForever;        ///< the ttl, which no hop lengthens
   std::vector<size_t> aggregates;  ///< those with this window
-  bool operator==(const WindowPlan&) const = default;
+
+  bool forever() const { return reach == kForever && limit == kForever; }
+  /// Does not decrease as t increases.
+  int64_t Start(int64_t t) const {
+    constexpr int64_t kEarliest = std::numeric_limits<int64_t>::min();
+    int64_t start = reach == kForever ? kEarliest : AddTimes(t, -reach);
+    if (hop > 0 && start > kEarliest) start = AddTimes(start, -((start % hop + hop) % hop));
+    return limit == kForever ? start : std::max(start, AddTimes(t, -limit));
+  }
+  int64_t End(int64_t t) const { return AddTimes(t, -delay); }
+  bool SameRows(const WindowPlan& other) const {
+    return delay == other.delay && reach == other.reach && hop == other.hop && session == other.session && limit == other.limit;
+  }
 };
 
 /// A program made ready to run: expressions resolved, equal ones computed once, aggregates grouped by window.
@@ -32,11 +57,20 @@ class CompiledProgram {
   const std::vector<Type>& slot_types() const { return slot_types_; }
   const std::vector<AggregatePlan>& aggregates() const { return aggregates_; }
   const std::vector<WindowPlan>& windows() const { return windows_; }
+  /// Aggregates that differ in nothing but their window have the same partial results: one plan for each, and which one an
+  /// aggregate has.
+  const std::vector<AggregatePlan>& partials() const { return partials_; }
+  size_t partial_of(size_t aggregate) const { return partial_of_[aggregate]; }
+  /// Whether saved partials mean the same: of the kernel's version, the slots and the partials.
+  uint64_t partials_fingerprint() const { return partials_fingerprint_; }
   size_t outputs() const { return outputs_.size(); }
   Type output_type(size_t output) const { return outputs_[output].node.type; }
 
-  /// The largest reach of a window: rows at or before t - reach are never seen again at t or later.
-  int64_t Reach() const;
+  /// Rows at or before this event time are never seen again at t or later; the earliest time there is when some window has no
+  /// start.
+  int64_t Horizon(int64_t t) const;
+  /// Whether the program's lateness rules out a row.
+  bool TooLate(int64_t event, int64_t known) const { return lateness_ && known > AddTimes(event, *lateness_); }
 
   /// Evaluates what the aggregates read of one row.
   void FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const;
@@ -51,6 +85,7 @@ class CompiledProgram {
   };
 
   Status AddAggregate(const Program& program, const Aggregate& aggregate);
+  void AddPartial(const AggregatePlan& plan);
   Result<int> SlotFor(const Expression& expression);
 
   std::vector<Type> column_types_;
@@ -59,7 +94,11 @@ class CompiledProgram {
   std::vector<Type> slot_types_;
   std::vector<AggregatePlan> aggregates_;
   std::vector<WindowPlan> windows_;
+  std::vector<AggregatePlan> partials_;
+  std::vector<size_t> partial_of_;
+  uint64_t partials_fingerprint_ = 0;
   std::vector<OutputPlan> outputs_;
+  std::optional<int64_t> lateness_;
 };
 
 }  // namespace tidemill

@@ -6,12 +6,6 @@
 namespace tidemill {
 namespace {
 
-int64_t AddSaturating(int64_t a, int64_t b) {
-  int64_t result = 0;
-  if (!__builtin_add_overflow(a, b, &result)) return result;
-  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
-}
-
 /// The first position whose event time is after `time`.
 size_t FirstAfter(const RowStore& rows, int64_t time) {
   const auto& events = rows.events();
@@ -29,40 +23,30 @@ EntityKernel::EntityKernel(std::shared_ptr<const CompiledProgram> program)
 void EntityKernel::Clear() {
   rows_.Clear();
   indexed_ = running_ = false;
-  duplicates_ = 0;
+  duplicates_ = late_rows_ = 0;
 }
 
 void EntityKernel::Add(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots) {
+  if (program_->TooLate(event, known)) {
+    ++late_rows_;
+    return;
+  }
   rows_.Append(event, known, sequence, slots);
-  NoteAdded();
+  indexed_ = running_ = false;
 }
 
 void EntityKernel::AddFrom(const RowStore& rows, size_t row) {
-  rows_.AppendFrom(rows, row);
-  NoteAdded();
-}
-
-/// A row that comes after all others, and becomes visible after the time last asked, leaves the windows as they are.
-void EntityKernel::NoteAdded() {
-  if (!running_) {
-    indexed_ = false;
+  if (program_->TooLate(rows.event(row), rows.known(row))) {
+    ++late_rows_;
     return;
   }
-  const size_t row = rows_.size() - 1;
-  running_ = rows_.sorted() && std::max(rows_.known(row), rows_.event(row)) > time_;
-  for (Window& window : windows_) {
-    const bool in_order = row == 0 || EntryTime(*window.plan, RowByEntry(window, row - 1)) <= EntryTime(*window.plan, row);
-    running_ = running_ && in_order;
-    if (!window.by_entry.empty()) window.by_entry.push_back(static_cast<uint32_t>(row));
-  }
-  indexed_ = running_;
+  rows_.AppendFrom(rows, row);
+  indexed_ = running_ = false;
 }
 
 int64_t EntityKernel::EntryTime(const WindowPlan& plan, size_t row) const {
-  return std::max(rows_.known(row), AddSaturating(rows_.event(row), plan.delay));
+  return std::max(rows_.known(row), AddTimes(rows_.event(row), plan.delay));
 }
-
-int64_t EntityKernel::ExitTime(const WindowPlan& plan, size_t row) const { return AddSaturating(rows_.event(row), plan.reach); }
 
 void EntityKernel::Settle() {
   if (rows_.sorted()) return;
@@ -74,18 +58,33 @@ void EntityKernel::Index() {
   Settle();
   if (indexed_) return;
   for (Window& window : windows_) {
-    window.by_entry.clear();
-    bool in_order = true;
-    for (size_t row = 1; row < rows_.size() && in_order; ++row) {
-      in_order = EntryTime(*window.plan, row - 1) <= EntryTime(*window.plan, row);
-    }
-    if (in_order) continue;
-    window.by_entry.resize(rows_.size());
-    std::iota(window.by_entry.begin(), window.by_entry.end(), 0U);
-    std::stable_sort(window.by_entry.begin(), window.by_entry.end(),
-                     [&](uint32_t a, uint32_t b) { return EntryTime(*window.plan, a) < EntryTime(*window.plan, b); });
+    IndexEntries(window);
+    if (window.plan->session > 0) IndexRuns(window);
   }
   indexed_ = true;
+}
+
+void EntityKernel::IndexEntries(Window& window) const {
+  window.by_entry.clear();
+  bool in_order = true;
+  for (size_t row = 1; row < rows_.size() && in_order; ++row) {
+    in_order = EntryTime(*window.plan, row - 1) <= EntryTime(*window.plan, row);
+  }
+  if (in_order) return;
+  window.by_entry.resize(rows_.size());
+  std::iota(window.by_entry.begin(), window.by_entry.end(), 0U);
+  std::stable_sort(window.by_entry.begin(), window.by_entry.end(),
+                   [&](uint32_t a, uint32_t b) { return EntryTime(*window.plan, a) < EntryTime(*window.plan, b); });
+}
+
+/// While every row is known when the window reaches it, no row ever joins two runs afterwards, so the runs are fixed.
+void EntityKernel::IndexRuns(Window& window) const {
+  window.runs.clear();
+  for (size_t row = 0; row < rows_.size(); ++row) {
+    if (rows_.known(row) > AddTimes(rows_.event(row), window.plan->delay)) return window.runs.clear();
+    const bool joined = row > 0 && AddTimes(rows_.event(row - 1), window.plan->session) >= rows_.event(row);
+    window.runs.push_back(joined ? window.runs.back() : static_cast<uint32_t>(row));
+  }
 }
 
 void EntityKernel::Put(const WindowPlan& plan, uint32_t row) {
@@ -100,33 +99,57 @@ void EntityKernel::Take(const WindowPlan& plan, uint32_t row) {
   }
 }
 
+/// Where the session that ends at `time` begins, among the rows in [begin, end).
+size_t EntityKernel::SessionBegin(const WindowPlan& plan, size_t begin, size_t end, int64_t time) const {
+  int64_t later = plan.End(time);
+  size_t first = end;
+  for (size_t row = end; row-- > begin;) {
+    if (rows_.known(row) > time) continue;
+    if (AddTimes(rows_.event(row), plan.session) < later) break;
+    later = rows_.event(row);
+    first = row;
+  }
+  return first;
+}
+
+/// How many rows have entered by `time`, in the order of entry.
+size_t EntityKernel::EnteredBy(const Window& window, int64_t time) const {
+  size_t low = 0;
+  size_t high = rows_.size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (EntryTime(*window.plan, RowByEntry(window, middle)) <= time) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
 void EntityKernel::Rebuild(Window& window, int64_t time) {
   const WindowPlan& plan = *window.plan;
   for (const size_t at : plan.aggregates) aggregators_[at]->Clear();
-  window.left = plan.reach == WindowPlan::kForever ? 0 : FirstAfter(rows_, AddSaturating(time, -plan.reach));
-  const size_t end = FirstAfter(rows_, AddSaturating(time, -plan.delay));
+  window.left = FirstAfter(rows_, plan.Start(time));
+  const size_t end = std::max(window.left, FirstAfter(rows_, plan.End(time)));
+  if (plan.session > 0) window.left = SessionBegin(plan, window.left, end, time);
   for (size_t row = window.left; row < end; ++row) {
     if (rows_.known(row) <= time) Put(plan, static_cast<uint32_t>(row));
   }
-  if (window.by_entry.empty()) {
-    // Entry times rise with position here, so the rows that entered are the first ones.
-    size_t low = 0;
-    size_t high = rows_.size();
-    while (low < high) {
-      const size_t middle = (low + high) / 2;
-      (EntryTime(plan, middle) <= time ? low : high) = EntryTime(plan, middle) <= time ? middle + 1 : middle;
-    }
-    window.entered = low;
-  } else {
-    const auto after = std::upper_bound(window.by_entry.begin(), window.by_entry.end(), time,
-                                        [&](int64_t t, uint32_t row) { return t < EntryTime(plan, row); });
-    window.entered = static_cast<size_t>(after - window.by_entry.begin());
-  }
+  window.entered = EnteredBy(window, time);
 }
 
 void EntityKernel::Advance(Window& window, int64_t time) {
   const WindowPlan& plan = *window.plan;
-  for (; window.left < rows_.size() && ExitTime(plan, window.left) <= time && plan.reach != WindowPlan::kForever; ++window.left) {
+  if (plan.session > 0 && window.runs.size() != rows_.size()) return Rebuild(window, time);
+  size_t session_begin = 0;
+  if (plan.session > 0) {
+    size_t end = window.entered;
+    while (end < rows_.size() && rows_.event(end) <= plan.End(time)) ++end;
+    if (end > 0) session_begin = AddTimes(rows_.event(end - 1), plan.session) < plan.End(time) ? end : window.runs[end - 1];
+  }
+  const int64_t start = plan.Start(time);
+  for (; window.left < rows_.size() && (window.left < session_begin || rows_.event(window.left) <= start); ++window.left) {
     if (EntryTime(plan, window.left) <= time_) Take(plan, static_cast<uint32_t>(window.left));
   }
   for (; window.entered < rows_.size(); ++window.entered) {
@@ -150,38 +173,6 @@ void EntityKernel::Query(int64_t time, std::span<Datum> outputs) {
   for (size_t i = 0; i < results_.size(); ++i) results_[i] = aggregators_[i]->Result();
   texts_.Reset();
   program_->FillOutputs(results_, texts_, outputs);
-}
-
-std::vector<size_t> EntityKernel::VisibleRows(int64_t time) {
-  Settle();
-  std::vector<uint8_t> used(rows_.size(), 0);
-  for (const WindowPlan& plan : program_->windows()) {
-    const size_t begin = plan.reach == WindowPlan::kForever ? 0 : FirstAfter(rows_, AddSaturating(time, -plan.reach));
-    const size_t end = FirstAfter(rows_, AddSaturating(time, -plan.delay));
-    for (const size_t at : plan.aggregates) {
-      const AggregatePlan& aggregate = program_->aggregates()[at];
-      for (size_t row = end; row-- > begin;) {
-        if (rows_.known(row) > time || !aggregate.Takes(rows_, row)) continue;
-        used[row] = 1;
-        if (aggregate.function == "last") break;
-      }
-    }
-  }
-  std::vector<size_t> positions;
-  for (size_t row = 0; row < used.size(); ++row) {
-    if (used[row] != 0) positions.push_back(row);
-  }
-  return positions;
-}
-
-void EntityKernel::Expire(int64_t time) {
-  const int64_t reach = program_->Reach();
-  if (reach == WindowPlan::kForever) return;
-  Settle();
-  const size_t gone = FirstAfter(rows_, AddSaturating(time, -reach));
-  if (gone == 0) return;
-  rows_.DropFirst(gone);
-  indexed_ = running_ = false;
 }
 
 }  // namespace tidemill

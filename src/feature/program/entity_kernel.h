@@ -11,9 +11,9 @@ namespace tidemill {
 
 /// The rows of one entity and the running aggregates over them: what EntityState and the batch join are made of.
 ///
-/// A row is in a window from max(known, event + delay) until event + reach. When the time asked does not decrease and no
-/// row came before it, each row is added and removed once (two cursors a window); otherwise the window is rebuilt
-/// from the rows in its range. Both ways give the same bits, because every aggregate depends only on the set of rows.
+/// A row is in a window from max(known, event + delay) until the window's start has passed it. When the time asked does not
+/// decrease and no rows came in between, each row is added and removed once (two cursors a window); otherwise the window is
+/// rebuilt from the rows in its range. Both ways give the same bits, because every aggregate depends only on the set of rows.
 /// Not thread-safe; neither copied nor moved (aggregators refer to the rows).
 class EntityKernel {
  public:
@@ -25,18 +25,17 @@ class EntityKernel {
   const RowStore& rows() const { return rows_; }
 
   void Clear();
-  /// Adds a row by its slots (CompiledProgram::FillSlots). A row equal to one that is there in everything counts once.
+  /// Adds a row by its slots (CompiledProgram::FillSlots). A row equal to one that is there in everything counts once; one that
+  /// came later than the program's lateness allows is left out.
   void Add(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
   void AddFrom(const RowStore& rows, size_t row);
   /// Rows that were there already, since Clear().
   size_t duplicates() const { return duplicates_; }
+  /// Rows left out for their lateness, since Clear().
+  size_t late_rows() const { return late_rows_; }
 
   /// The features at `time`; texts stay valid until the next call.
   void Query(int64_t time, std::span<Datum> outputs);
-  /// Positions in rows() of those that an aggregate uses at `time`, in order.
-  std::vector<size_t> VisibleRows(int64_t time);
-  /// Drops rows that no query at or after `time` can see.
-  void Expire(int64_t time);
   /// Puts rows in order and drops duplicates; other calls do so by themselves.
   void Settle();
 
@@ -46,15 +45,18 @@ class EntityKernel {
     std::vector<uint32_t> by_entry;  ///< positions by time of entry; empty when that is the order of the rows
     size_t entered = 0;              ///< how many of them have been looked at
     size_t left = 0;                 ///< rows before this position have left
+    std::vector<uint32_t> runs;      ///< sessions: where the run of rows begins that a row belongs to; empty when rows come late
   };
 
-  void NoteAdded();
   void Index();
+  void IndexEntries(Window& window) const;
+  void IndexRuns(Window& window) const;
   int64_t EntryTime(const WindowPlan& plan, size_t row) const;
-  int64_t ExitTime(const WindowPlan& plan, size_t row) const;
   uint32_t RowByEntry(const Window& window, size_t at) const {
     return window.by_entry.empty() ? static_cast<uint32_t>(at) : window.by_entry[at];
   }
+  size_t SessionBegin(const WindowPlan& plan, size_t begin, size_t end, int64_t time) const;
+  size_t EnteredBy(const Window& window, int64_t time) const;
   void Rebuild(Window& window, int64_t time);
   void Advance(Window& window, int64_t time);
   void Put(const WindowPlan& plan, uint32_t row);
@@ -70,6 +72,7 @@ class EntityKernel {
   bool running_ = false;  ///< the windows hold what is visible at time_
   int64_t time_ = 0;
   size_t duplicates_ = 0;
+  size_t late_rows_ = 0;
 };
 
 }  // namespace tidemill

@@ -1,119 +1,20 @@
 #include "feature/program/entity_state.h"
 
 #include <bit>
-#include <cstring>
 
-#include "feature/program/entity_kernel.h"
+#include "feature/program/state_reader.h"
+#include "feature/program/state_tree.h"
 #include "feature/program/varint.h"
 
 namespace tidemill {
 namespace {
 
-constexpr std::string_view kMagic = "TMS1";
-
-Error BadState(std::string_view why) {
-  return UserError("bad_state", "this is not a saved entity state: " + std::string(why), "materialize the view again");
-}
-
-class KernelState : public EntityState {
+/// The first format: all rows, each field as it is.
+class FirstFormat {
  public:
-  KernelState(const Program& program, std::shared_ptr<const CompiledProgram> compiled)
-      : compiled_(std::move(compiled)),
-        columns_(program.columns.size()),
-        slots_(compiled_->slot_types().size()),
-        kernel_(compiled_) {}
+  static constexpr std::string_view kMagic = "TMS1";
 
-  Status Update(const FeatureEvent& event) override {
-    if (event.values.size() != columns_.size()) {
-      return InternalError("a row has " + std::to_string(event.values.size()) + " values for " + std::to_string(columns_.size()) +
-                           " columns");
-    }
-    for (size_t i = 0; i < columns_.size(); ++i) columns_[i] = ToDatum(event.values[i], compiled_->column_types()[i]);
-    texts_.Reset();
-    compiled_->FillSlots(columns_, texts_, slots_);
-    kernel_.Add(event.event_time.micros, event.known_at.micros, event.seq, slots_);
-    return Ok();
-  }
-
-  std::vector<Value> Query(Timestamp time) override {
-    std::vector<Datum> outputs(compiled_->outputs());
-    kernel_.Query(time.micros, outputs);
-    std::vector<Value> values;
-    for (size_t i = 0; i < outputs.size(); ++i) values.push_back(ToValue(outputs[i], compiled_->output_type(i)));
-    return values;
-  }
-
-  Status Merge(const EntityState& other) override {
-    const auto* state = dynamic_cast<const KernelState*>(&other);
-    if (state == nullptr || state->compiled_->slot_types() != compiled_->slot_types()) {
-      return InternalError("states of different programs can't be merged");
-    }
-    const RowStore& rows = state->kernel_.rows();
-    for (size_t row = 0; row < rows.size(); ++row) kernel_.AddFrom(rows, row);
-    return Ok();
-  }
-
-  void Expire(Timestamp time) override { kernel_.Expire(time.micros); }
-
-  std::string Save() const override {
-    kernel_.Settle();
-    return SaveRows(kernel_.rows());
-  }
-
-  Status Load(std::string_view bytes) override {
-    RowStore rows(compiled_->slot_types());
-    TIDEMILL_RETURN_IF_ERROR(LoadRows(bytes, rows));
-    kernel_.Clear();
-    for (size_t row = 0; row < rows.size(); ++row) kernel_.AddFrom(rows, row);
-    return Ok();
-  }
-
-  size_t rows() const override {
-    kernel_.Settle();
-    return kernel_.rows().size();
-  }
-
-  std::vector<int64_t> VisibleRows(Timestamp time) const override {
-    std::vector<int64_t> sequences;
-    for (const size_t row : kernel_.VisibleRows(time.micros)) sequences.push_back(kernel_.rows().sequence(row));
-    return sequences;
-  }
-
- private:
-  static std::string SaveRows(const RowStore& rows) {
-    std::string bytes(kMagic);
-    AppendVarint(rows.slots(), bytes);
-    for (size_t slot = 0; slot < rows.slots(); ++slot) bytes += static_cast<char>(rows.slot_type(slot));
-    AppendVarint(rows.size(), bytes);
-    int64_t event = 0;
-    int64_t sequence = 0;
-    for (size_t row = 0; row < rows.size(); ++row) {
-      AppendSigned(Difference(rows.event(row), event), bytes);
-      AppendSigned(Difference(rows.known(row), rows.event(row)), bytes);
-      AppendSigned(Difference(rows.sequence(row), sequence), bytes);
-      event = rows.event(row);
-      sequence = rows.sequence(row);
-      for (size_t slot = 0; slot < rows.slots(); ++slot) SaveSlot(rows.Slot(slot, row), rows.slot_type(slot), bytes);
-    }
-    return bytes;
-  }
-
-  static void SaveSlot(const Datum& datum, Type type, std::string& bytes) {
-    bytes += static_cast<char>(datum.null ? 0 : 1);
-    if (datum.null) return;
-    if (type == Type::kDouble) {
-      const auto bits = std::bit_cast<uint64_t>(datum.number);
-      for (int shift = 0; shift < 64; shift += 8) bytes += static_cast<char>(bits >> shift);
-    } else if (HoldsBytes(type)) {
-      AppendVarint(datum.text.size(), bytes);
-      bytes += datum.text;
-    } else {
-      AppendSigned(datum.integer, bytes);
-    }
-  }
-
-  Status LoadRows(std::string_view bytes, RowStore& rows) const {
-    if (!bytes.starts_with(kMagic)) return BadState("it begins with something else");
+  static Status Load(std::string_view bytes, RowStore& rows) {
     VarintReader reader(bytes.substr(kMagic.size()));
     if (reader.Unsigned() != rows.slots()) return BadState("it belongs to another program");
     for (size_t slot = 0; slot < rows.slots(); ++slot) {
@@ -135,11 +36,9 @@ class KernelState : public EntityState {
     return Ok();
   }
 
-  /// Sums and differences that wrap around, so that any times survive Save and Load.
+ private:
+  /// Wraps around, so that any times survive.
   static int64_t Sum(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
-  static int64_t Difference(int64_t a, int64_t b) {
-    return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
-  }
 
   static Datum LoadSlot(Type type, VarintReader& reader) {
     if (reader.Bytes(1) != std::string_view("\1", 1)) return Datum::Null();
@@ -150,12 +49,139 @@ class KernelState : public EntityState {
     for (size_t i = raw.size(); i-- > 0;) bits = bits << 8 | static_cast<uint8_t>(raw[i]);
     return Datum::Number(std::bit_cast<double>(bits));
   }
+};
+
+class KernelState : public EntityState {
+ public:
+  KernelState(const Program& program, std::shared_ptr<const CompiledProgram> compiled)
+      : compiled_(std::move(compiled)), columns_(program.columns.size()), tree_(compiled_) {}
+
+  Status Update(const FeatureEvent& event) override {
+    TIDEMILL_RETURN_IF_ERROR(CheckColumns(event.values.size()));
+    std::vector<Datum> values(columns_);
+    for (size_t i = 0; i < columns_; ++i) values[i] = ToDatum(event.values[i], compiled_->column_types()[i]);
+    return Update(event.event_time, event.known_at, event.seq, values);
+  }
+
+  Status Update(Timestamp event_time, Timestamp known_at, int64_t seq, std::span<const Datum> values) override {
+    TIDEMILL_RETURN_IF_ERROR(CheckColumns(values.size()));
+    if (compiled_->TooLate(event_time.micros, known_at.micros)) {
+      ++late_rows_;
+      return Ok();
+    }
+    Incoming& incoming = GetIncoming();
+    incoming.texts.Reset();
+    compiled_->FillSlots(values, incoming.texts, incoming.slots);
+    incoming.row.Clear();
+    incoming.row.Append(event_time.micros, known_at.micros, seq, incoming.slots);
+    const Result<bool> inserted = tree_.Insert(incoming.row, 0);
+    return inserted.ok() ? Ok() : Status(inserted.error());
+  }
+
+  std::vector<Value> Query(Timestamp time) override {
+    std::vector<Datum> outputs(compiled_->outputs());
+    if (!scratch_) scratch_ = std::make_unique<StateScratch>(compiled_);
+    if (!Read(time, *scratch_, outputs).ok()) outputs.assign(outputs.size(), Datum::Null());
+    std::vector<Value> values;
+    for (size_t i = 0; i < outputs.size(); ++i) values.push_back(ToValue(outputs[i], compiled_->output_type(i)));
+    return values;
+  }
+
+  Status Read(Timestamp time, StateScratch& scratch, std::span<Datum> outputs) override {
+    return StateReader(tree_, scratch).Query(time.micros, outputs);
+  }
+
+  Status Merge(const EntityState& other) override {
+    const auto* state = dynamic_cast<const KernelState*>(&other);
+    if (state == nullptr || state->compiled_->slot_types() != compiled_->slot_types())
+      return InternalError("states of different programs can't be merged");
+    return state->tree_.ForEachTile([this](const RowStore& rows) { return InsertAll(tree_, rows); });
+  }
+
+  void Expire(Timestamp time) override {
+    // A part that can't be read stays: it is seen by no query, and the next call tries again.
+    (void)tree_.DropUntil(compiled_->Horizon(time.micros));
+  }
+
+  std::string Save() const override {
+    auto saved = tree_.Save();
+    return saved.ok() ? std::move(saved).value() : "";
+  }
+
+  Status Load(std::string_view bytes) override { return Open(bytes, nullptr); }
+
+  Status Open(std::string_view head, Fetch fetch) override {
+    if (!head.starts_with(FirstFormat::kMagic)) return tree_.Load(head, std::move(fetch));
+    RowStore rows(compiled_->slot_types());
+    TIDEMILL_RETURN_IF_ERROR(FirstFormat::Load(head, rows));
+    StateTree tree(compiled_);
+    TIDEMILL_RETURN_IF_ERROR(InsertAll(tree, rows));
+    tree_ = std::move(tree);
+    return Ok();
+  }
+
+  StateChanges TakeChanges() override {
+    StateChanges changes;
+    for (StateTree::Record& record : tree_.TakeRecords(changes.removed))
+      changes.written.push_back({record.id, std::move(record.bytes)});
+    return changes;
+  }
+
+  bool changed() const override { return tree_.changed(); }
+  void Release() override {
+    tree_.Release();
+    scratch_.reset();
+    incoming_.reset();
+  }
+
+  size_t rows() const override { return tree_.Summarize().rows; }
+  size_t memory_bytes() const override { return sizeof(*this) - sizeof(tree_) + tree_.memory_bytes(); }
+  std::optional<Timestamp> oldest() const override {
+    const StateSummary summary = tree_.Summarize();
+    return summary.rows == 0 ? std::nullopt : std::optional(Timestamp{summary.first_event});
+  }
+  size_t late_rows() const override { return late_rows_; }
+
+  std::vector<int64_t> VisibleRows(Timestamp time) const override {
+    StateScratch scratch(compiled_);
+    auto sequences = StateReader(tree_, scratch).VisibleRows(time.micros);
+    return sequences.ok() ? std::move(sequences).value() : std::vector<int64_t>();
+  }
+
+ private:
+  /// A row on its way into the tree.
+  struct Incoming {
+    explicit Incoming(const CompiledProgram& program) : row(program.slot_types()), slots(program.slot_types().size()) {}
+    RowStore row;
+    std::vector<Datum> slots;
+    TextPool texts;
+  };
+
+  Incoming& GetIncoming() {
+    if (!incoming_) incoming_ = std::make_unique<Incoming>(*compiled_);
+    return *incoming_;
+  }
+
+  Status CheckColumns(size_t values) const {
+    if (values == columns_) return Ok();
+    return InternalError("a row has " + std::to_string(values) + " values for " + std::to_string(columns_) + " columns");
+  }
+
+  static Status InsertAll(StateTree& tree, const RowStore& rows) {
+    for (size_t row = 0; row < rows.size(); ++row) {
+      if (tree.program().TooLate(rows.event(row), rows.known(row))) continue;
+      const Result<bool> inserted = tree.Insert(rows, row);
+      if (!inserted.ok()) return inserted.error();
+    }
+    return Ok();
+  }
 
   std::shared_ptr<const CompiledProgram> compiled_;
-  std::vector<Datum> columns_;
-  std::vector<Datum> slots_;
-  TextPool texts_;
-  mutable EntityKernel kernel_;  ///< reading may put its rows in order
+  size_t columns_;
+  mutable StateTree tree_;  ///< reading may fetch parts of it, and keeps partial results
+  std::unique_ptr<Incoming> incoming_;
+  std::unique_ptr<StateScratch> scratch_;
+  size_t late_rows_ = 0;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 
+#include "feature/program/entity_kernel.h"
 #include "feature/program/exact_moments.h"
 #include "feature/program/testing.h"
 
@@ -45,15 +46,33 @@ class Oracle {
   /// Columns of the test program: 0 number, 1 integer, 2 text, 3 boolean. Arguments are bare columns, so is the filter.
   Rows Visible(const Aggregate& aggregate, Timestamp time) const {
     Rows rows;
+    const Timestamp end = time - aggregate.delay;
     for (const FeatureEvent& event : events_) {
-      const Timestamp end = time - aggregate.delay;
       if (event.known_at > time || event.event_time > end) continue;
-      if (aggregate.window && event.event_time <= end - *aggregate.window) continue;
+      if (program_.lateness && event.known_at > event.event_time + *program_.lateness) continue;
+      if (aggregate.window && event.event_time <= Start(aggregate, end)) continue;
       if (program_.ttl && event.event_time < time - *program_.ttl) continue;
-      if (aggregate.filter && event.values[3] != Value(true)) continue;
       rows.push_back(&event);
     }
+    if (aggregate.session) rows = LastSession(rows, *aggregate.session, end);
+    std::erase_if(rows, [&](const FeatureEvent* row) { return aggregate.filter && row->values[3] != Value(true); });
     return rows;
+  }
+
+  static Timestamp Start(const Aggregate& aggregate, Timestamp end) {
+    Timestamp start = end - *aggregate.window;
+    while (aggregate.hop && start.micros % aggregate.hop->micros != 0) start.micros -= kMicrosPerSecond;
+    return start;
+  }
+
+  static Rows LastSession(const Rows& rows, Duration gap, Timestamp end) {
+    Rows session;
+    for (size_t row = rows.size(); row-- > 0;) {
+      if (rows[row]->event_time + gap < end) break;
+      end = rows[row]->event_time;
+      session.insert(session.begin(), rows[row]);
+    }
+    return session;
   }
 
   static const Value& At(const FeatureEvent* row, const Aggregate& aggregate, size_t argument = 0) {
@@ -239,6 +258,11 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
   if (random() % 3 == 0) aggregate.filter = Col(3, Type::kBool);
   if (random() % 4 != 0) aggregate.window = Duration{int64_t(1 + random() % 40) * kSecond};
   if (random() % 4 == 0) aggregate.delay = Duration{int64_t(random() % 10) * kSecond};
+  if (aggregate.window && random() % 4 == 0) {
+    aggregate.hop = Duration{int64_t(1 + random() % 15) * kSecond};
+  } else if (random() % 4 == 0) {
+    aggregate.session = Duration{int64_t(1 + random() % 4) * kSecond};
+  }
   return aggregate;
 }
 
@@ -252,12 +276,13 @@ Program RandomProgram(std::mt19937_64& random) {
     program.outputs.push_back({"o" + std::to_string(i), Col(i, program.aggregates.back().type), {}});
   }
   if (random() % 3 == 0) program.ttl = Duration{int64_t(random() % 50) * kSecond};
+  if (random() % 3 == 0) program.lateness = Duration{int64_t(random() % 20) * kSecond};
   return program;
 }
 
-std::vector<FeatureEvent> RandomEvents(std::mt19937_64& random) {
+std::vector<FeatureEvent> RandomEvents(std::mt19937_64& random, uint64_t count_max = 120) {
   std::vector<FeatureEvent> events;
-  const int count = static_cast<int>(random() % 120);
+  const int count = static_cast<int>(random() % count_max);
   const bool in_order = random() % 3 == 0;
   for (int i = 0; i < count; ++i) {
     FeatureEvent event;
@@ -276,6 +301,20 @@ std::vector<FeatureEvent> RandomEvents(std::mt19937_64& random) {
     events.push_back(std::move(event));
   }
   return events;
+}
+
+size_t TooLate(const Program& program, const std::vector<FeatureEvent>& events) {
+  return static_cast<size_t>(std::count_if(events.begin(), events.end(), [&](const FeatureEvent& event) {
+    return program.lateness && event.known_at > event.event_time + *program.lateness;
+  }));
+}
+
+void ExpectAnswers(const Program& program, const std::vector<Value>& actual, const std::vector<Value>& expected, int64_t time) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (size_t i = 0; i < actual.size(); ++i) {
+    ASSERT_TRUE(SameBits(actual[i], expected[i])) << AggregateToJson(program.aggregates[i]) << " at " << time / kSecond << ": "
+                                                  << FormatValue(actual[i]) << " instead of " << FormatValue(expected[i]);
+  }
 }
 
 TEST(EntityState, AnswersDependOnlyOnTheSetOfRows) {
@@ -316,17 +355,125 @@ TEST(EntityState, AnswersDependOnlyOnTheSetOfRows) {
       if (random() % 3 != 0) continue;
       for (int query = 0; query < 3; ++query) {
         time = ascending ? time + int64_t(random() % 6) * kSecond : int64_t(random() % 150) * kSecond;
-        const std::vector<Value> expected = Oracle(program, present).Query({time});
-        const std::vector<Value> actual = state->Query({time});
-        ASSERT_EQ(actual.size(), expected.size());
-        for (size_t i = 0; i < actual.size(); ++i) {
-          ASSERT_TRUE(SameBits(actual[i], expected[i]))
-              << AggregateToJson(program.aggregates[i]) << " at " << time / kSecond << ": " << FormatValue(actual[i])
-              << " instead of " << FormatValue(expected[i]);
-        }
+        ExpectAnswers(program, state->Query({time}), Oracle(program, present).Query({time}), time);
+        if (HasFatalFailure()) return;
       }
     }
-    ASSERT_EQ(state->rows(), present.size());
+    ASSERT_EQ(state->rows(), present.size() - TooLate(program, present));
+  }
+}
+
+TEST(EntityKernel, SlidesToWhatTheOracleSays) {
+  std::mt19937_64 random(20130502);
+  for (int round = 0; round < 300; ++round) {
+    SCOPED_TRACE(round);
+    const Program program = RandomProgram(random);
+    std::vector<FeatureEvent> events = RandomEvents(random);
+    if (random() % 2 == 0) std::shuffle(events.begin(), events.end(), random);
+    const auto compiled = CompiledProgram::Make(program);
+    ASSERT_TRUE(compiled.ok());
+    EntityKernel kernel(*compiled);
+    std::vector<Datum> columns(program.columns.size());
+    std::vector<Datum> slots((*compiled)->slot_types().size());
+    TextPool texts;
+    for (const FeatureEvent& event : events) {
+      for (size_t i = 0; i < columns.size(); ++i) columns[i] = ToDatum(event.values[i], program.columns[i].type);
+      texts.Reset();
+      (*compiled)->FillSlots(columns, texts, slots);
+      kernel.Add(event.event_time.micros, event.known_at.micros, event.seq, slots);
+    }
+    EXPECT_EQ(kernel.late_rows(), TooLate(program, events));
+    const Oracle oracle(program, events);
+    std::vector<Datum> outputs(program.outputs.size());
+    int64_t time = 0;
+    for (int query = 0; query < 60; ++query) {
+      time = random() % 20 == 0 ? int64_t(random() % 150) * kSecond : time + int64_t(random() % 6) * kSecond;
+      kernel.Query(time, outputs);
+      std::vector<Value> actual;
+      for (size_t i = 0; i < outputs.size(); ++i) actual.push_back(ToValue(outputs[i], (*compiled)->output_type(i)));
+      ExpectAnswers(program, actual, oracle.Query({time}), time);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+/// Where records lie, as an online store keeps them.
+class RecordStore {
+ public:
+  void Write(StateChanges changes) {
+    for (StateRecord& record : changes.written) records_[record.id] = std::move(record.bytes);
+    for (const uint64_t id : changes.removed) EXPECT_EQ(records_.erase(id), 1U);
+  }
+  std::unique_ptr<EntityState> Open(const Program& program) {
+    auto state = EntityState::Make(program);
+    const Status opened = state->Open(records_[0], [this](uint64_t id) -> Result<std::string> {
+      const auto record = records_.find(id);
+      if (record == records_.end()) return InternalError("no such record");
+      return record->second;
+    });
+    EXPECT_TRUE(opened.ok());
+    return state;
+  }
+  size_t size() const { return records_.size(); }
+
+ private:
+  std::map<uint64_t, std::string> records_;
+};
+
+TEST(EntityState, LargeStatesAreKeptInRecords) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    Program program = RandomProgram(random);
+    std::vector<FeatureEvent> events = RandomEvents(random, 6000);
+    for (FeatureEvent& event : events) {  // a longer time than the other tests', in order for some rounds
+      const int64_t late = event.known_at.micros - event.event_time.micros;
+      event.event_time = {int64_t(round % 2 == 0 ? event.seq : random() % 3000) * kSecond};
+      event.known_at = {event.event_time.micros + late};
+    }
+    RecordStore store;
+    auto state = EntityState::Make(program);
+    std::vector<FeatureEvent> present;
+    for (size_t at = 0; at < events.size(); ++at) {
+      ASSERT_TRUE(state->Update(events[at]).ok());
+      present.push_back(events[at]);
+      if (random() % 200 != 0 && at + 1 < events.size()) continue;
+      if (random() % 2 == 0 || at + 1 == events.size()) {
+        store.Write(state->TakeChanges());
+        EXPECT_FALSE(state->changed());
+        EXPECT_TRUE(state->TakeChanges().written.empty());
+        if (random() % 2 == 0) state = store.Open(program);
+        if (random() % 2 == 0) state->Release();
+      }
+      const int64_t time = int64_t(random() % 6000) * kSecond;
+      ExpectAnswers(program, state->Query({time}), Oracle(program, present).Query({time}), time);
+      if (HasFatalFailure()) return;
+    }
+    store.Write(state->TakeChanges());
+    const size_t records = store.size();
+    state = store.Open(program);
+    ASSERT_EQ(state->rows(), present.size() - TooLate(program, present));
+    const int64_t cut = int64_t(random() % 6000) * kSecond;
+    state->Expire({cut});
+    store.Write(state->TakeChanges());
+    EXPECT_LE(store.size(), records);
+    state = store.Open(program);
+    auto whole = EntityState::Make(program);
+    ASSERT_TRUE(whole->Load(state->Save()).ok());
+    EXPECT_EQ(whole->rows(), state->rows());
+    for (int query = 0; query < 10; ++query) {
+      const int64_t time = cut + int64_t(random() % 6000) * kSecond;
+      const auto expected = Oracle(program, present).Query({time});
+      ExpectAnswers(program, state->Query({time}), expected, time);
+      ExpectAnswers(program, whole->Query({time}), expected, time);
+      if (HasFatalFailure()) return;
+    }
+    if (program.Reach()) {
+      state->Expire({int64_t{20'000} * kSecond});
+      EXPECT_EQ(state->rows(), 0U);
+      store.Write(state->TakeChanges());
+      EXPECT_EQ(store.size(), 1U);  // the head
+    }
   }
 }
 
@@ -391,6 +538,43 @@ TEST(EntityState, TtlIncludesBothEnds) {
   EXPECT_EQ(state->Query({100 * kSecond})[0], Value(7.0));
   EXPECT_EQ(state->Query({110 * kSecond})[0], Value(7.0));
   EXPECT_EQ(state->Query({110 * kSecond + 1})[0], Value(-1.0));
+}
+
+std::string FromHex(std::string_view hex) {
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  return bytes;
+}
+
+/// Bytes that each version of the program has written once: they are read for ever.
+TEST(EntityState, SavedByEveryVersion) {
+  Program program;
+  program.columns = {{"number", Type::kDouble}, {"integer", Type::kInt64}, {"text", Type::kText}, {"flag", Type::kBool}};
+  for (int i = 0; i < 4; ++i) {
+    Aggregate aggregate;
+    aggregate.function = "last";
+    aggregate.type = program.columns[static_cast<size_t>(i)].type;
+    aggregate.arguments = {Col(i, aggregate.type)};
+    program.outputs.push_back({"o" + std::to_string(i), Col(i, aggregate.type), {}});
+    program.aggregates.push_back(std::move(aggregate));
+  }
+  for (
+      const std::string_view hex : {
+          "544d53310402010300038080a0faa0ccd705000e01000000000000f43f0105010261620102809c9c3980dac40904019a9999999999b9bf00010001"
+          "00000006000180c8afa0250000",
+          "544d533204020103007ea6173634d7978b010101038080a0faa0ccd705808ece1c0e0a0080dac409808ece1c003c038080a0faa0ccd7058100808e"
+          "ce1c01810080ade204020e01040202030281138701010205810583e497d01202020302026162000100020203010001554cd097",
+      }) {
+    const auto state = EntityState::Make(program);
+    const Status loaded = state->Load(FromHex(hex));
+    ASSERT_TRUE(loaded.ok()) << loaded.error().Format();
+    EXPECT_EQ(state->rows(), 3U);
+    EXPECT_EQ(state->oldest(), Timestamp{1'600'000'000'000'000});
+    EXPECT_EQ(state->Query({1'600'000'000'000'000}), (std::vector<Value>{1.25, int64_t{-3}, std::string("ab"), true}));
+    EXPECT_EQ(state->Query({1'600'000'060'000'000}), (std::vector<Value>{Value(), int64_t{5000000000}, Value(), Value()}));
+    EXPECT_EQ(state->VisibleRows({1'600'000'070'000'000}), (std::vector<int64_t>{12}));
+  }
 }
 
 TEST(EntityState, DamagedBytesAreRefused) {

@@ -16,7 +16,7 @@ class KeptValue {
   void Set(const Datum& datum) {
     null_ = datum.null;
     if (null_) return;
-    if (type_ == Type::kText) {
+    if (HoldsBytes(type_)) {
       text_ = datum.text;
     } else {
       bits_ = type_ == Type::kDouble ? std::bit_cast<int64_t>(datum.number) : datum.integer;
@@ -24,13 +24,13 @@ class KeptValue {
   }
   Datum Get() const {
     if (null_) return Datum::Null();
-    if (type_ == Type::kText) return Datum::Text(text_);
+    if (HoldsBytes(type_)) return Datum::Text(text_);
     return type_ == Type::kDouble ? Datum::Number(std::bit_cast<double>(bits_)) : Datum::Integer(bits_);
   }
   void Save(std::string& bytes) const {
     AppendVarint(null_ ? 0 : 1, bytes);
     if (null_) return;
-    if (type_ == Type::kText) {
+    if (HoldsBytes(type_)) {
       AppendVarint(text_.size(), bytes);
       bytes += text_;
     } else if (type_ == Type::kDouble) {
@@ -42,7 +42,7 @@ class KeptValue {
   void Load(VarintReader& reader) {
     null_ = reader.Unsigned() == 0;
     if (null_) return;
-    if (type_ == Type::kText) {
+    if (HoldsBytes(type_)) {
       text_ = reader.Bytes(reader.Unsigned());
     } else if (type_ == Type::kDouble) {
       uint64_t bits = 0;

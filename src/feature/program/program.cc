@@ -73,6 +73,8 @@ Json AggregateToJson(const Aggregate& aggregate) {
   if (aggregate.filter) result["filter"] = ExpressionToJson(*aggregate.filter);
   if (aggregate.window) result["window_us"] = aggregate.window->micros;
   if (aggregate.delay.micros != 0) result["delay_us"] = aggregate.delay.micros;
+  if (aggregate.hop) result["hop_us"] = aggregate.hop->micros;
+  if (aggregate.session) result["session_us"] = aggregate.session->micros;
   return result;
 }
 
@@ -205,6 +207,8 @@ Result<Aggregate> AggregateFromJson(const Json& json) {
   TIDEMILL_ASSIGN_OR_RETURN(aggregate.window, DurationMember(json, "window_us"));
   TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Duration> delay, DurationMember(json, "delay_us"));
   aggregate.delay = delay.value_or(Duration{0});
+  TIDEMILL_ASSIGN_OR_RETURN(aggregate.hop, DurationMember(json, "hop_us"));
+  TIDEMILL_ASSIGN_OR_RETURN(aggregate.session, DurationMember(json, "session_us"));
   return aggregate;
 }
 
@@ -249,7 +253,8 @@ std::optional<Duration> Program::Reach() const {
   Duration reach{0};
   for (const Aggregate& aggregate : aggregates) {
     if (aggregate.window) {
-      reach = std::max(reach, Duration{aggregate.delay.micros + aggregate.window->micros});
+      const int64_t hop = aggregate.hop.value_or(Duration{0}).micros;
+      reach = std::max(reach, Duration{aggregate.delay.micros + aggregate.window->micros + hop});
     } else if (!ttl) {
       return std::nullopt;
     } else {
@@ -274,6 +279,7 @@ Json Program::ToJson() const {
   for (const Output& output : outputs) result["outputs"].push_back(OutputToJson(output));
   if (ttl) result["ttl_us"] = ttl->micros;
   result["lookback_us"] = lookback.micros;
+  if (lateness) result["lateness_us"] = lateness->micros;
   return result;
 }
 
@@ -292,6 +298,7 @@ Result<Program> Program::FromJson(const Json& json) {
   TIDEMILL_ASSIGN_OR_RETURN(program.ttl, DurationMember(json, "ttl_us"));
   TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Duration> lookback, DurationMember(json, "lookback_us"));
   program.lookback = lookback.value_or(Duration{0});
+  TIDEMILL_ASSIGN_OR_RETURN(program.lateness, DurationMember(json, "lateness_us"));
   const auto compiled = CompiledProgram::Make(program);
   if (!compiled.ok()) return compiled.error();
   return program;

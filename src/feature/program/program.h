@@ -27,13 +27,19 @@ struct Expression {
 };
 
 /// One aggregate over the rows of an entity inside a window (t - delay - window, t - delay].
+///
+/// With a hop the window's start is moved down to a multiple of the hop since 1970: it is up to one hop longer. With a session
+/// the window is cut to the rows before t - delay without a gap longer than the session's between them, or after the last of
+/// them.
 struct Aggregate {
   std::string function;               ///< count, count_rows, sum, avg, min, max, first, last, var_samp, ...
   std::vector<Expression> arguments;  ///< over the row
   std::optional<Expression> filter;   ///< over the row
   std::optional<Duration> window;     ///< nullopt: whole history
   Duration delay{0};
-  Type type = Type::kDouble;  ///< of the result
+  std::optional<Duration> hop;      ///< needs a window
+  std::optional<Duration> session;  ///< the longest gap; not together with a hop
+  Type type = Type::kDouble;        ///< of the result
 };
 
 /// A feature: an expression over the aggregates of the program (kColumn indexes Program::aggregates).
@@ -52,8 +58,11 @@ struct Program {
   std::vector<Output> outputs;
   std::optional<Duration> ttl;
   Duration lookback{0};
+  /// A row that became known later than this after its event time is not seen by anything; nullopt: all are.
+  std::optional<Duration> lateness;
 
-  /// How far before the time asked a row's event time can matter: the longest window and delay, or the ttl; nullopt: for ever.
+  /// How far before the time asked a row's event time can matter: the longest window, delay and hop, or the ttl; nullopt: for
+  /// ever.
   std::optional<Duration> Reach() const;
   std::vector<Field> OutputFields() const;
   Json ToJson() const;

@@ -37,6 +37,10 @@ void RowStore::Append(int64_t event, int64_t known, int64_t sequence, std::span<
 
 void RowStore::AppendFrom(const RowStore& other, size_t row) {
   AppendTimes(other.events_[row], other.known_[row], other.sequences_[row]);
+  AppendSlots(other, row);
+}
+
+void RowStore::AppendSlots(const RowStore& other, size_t row) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slots& to = slots_[i];
     const Slots& from = other.slots_[i];
@@ -49,6 +53,42 @@ void RowStore::AppendFrom(const RowStore& other, size_t row) {
       to.bits.push_back(from.bits[row]);
     }
   }
+}
+
+bool RowStore::InsertFrom(const RowStore& other, size_t row) {
+  size_t low = 0;
+  size_t high = size();
+  while (low < high) {
+    const size_t middle = (low + high) / 2;
+    if (Compare(middle, other, row) < 0) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low < size() && Compare(low, other, row) == 0) return false;
+  const auto move_last_to = [low](auto& values) {
+    std::rotate(values.begin() + static_cast<ptrdiff_t>(low), values.end() - 1, values.end());
+  };
+  const bool was_sorted = sorted_;
+  AppendFrom(other, row);
+  move_last_to(events_);
+  move_last_to(known_);
+  move_last_to(sequences_);
+  for (Slots& column : slots_) {
+    move_last_to(column.valid);
+    move_last_to(column.bits);
+    if (HoldsBytes(column.type)) move_last_to(column.lengths);
+  }
+  sorted_ = was_sorted;
+  return true;
+}
+
+size_t RowStore::heap_bytes() const {
+  size_t bytes = 8 * (events_.capacity() + known_.capacity() + sequences_.capacity()) + slots_.capacity() * sizeof(Slots);
+  for (const Slots& column : slots_)
+    bytes += column.valid.capacity() + 8 * column.bits.capacity() + 4 * column.lengths.capacity() + column.chars.capacity();
+  return bytes;
 }
 
 void RowStore::Clear() {
@@ -74,16 +114,17 @@ Datum RowStore::Slot(size_t slot, size_t row) const {
   return Datum::Text(std::string_view(column.chars).substr(static_cast<size_t>(column.bits[row]), column.lengths[row]));
 }
 
-std::weak_ordering RowStore::Compare(size_t a, size_t b) const {
-  if (events_[a] != events_[b]) return events_[a] <=> events_[b];
-  if (sequences_[a] != sequences_[b]) return sequences_[a] <=> sequences_[b];
-  if (known_[a] != known_[b]) return known_[a] <=> known_[b];
+std::weak_ordering RowStore::Compare(size_t a, const RowStore& other, size_t b) const {
+  if (events_[a] != other.events_[b]) return events_[a] <=> other.events_[b];
+  if (sequences_[a] != other.sequences_[b]) return sequences_[a] <=> other.sequences_[b];
+  if (known_[a] != other.known_[b]) return known_[a] <=> other.known_[b];
   for (size_t slot = 0; slot < slots_.size(); ++slot) {
     const Slots& column = slots_[slot];
-    if (column.valid[a] != column.valid[b]) return column.valid[a] <=> column.valid[b];
+    const Slots& column_b = other.slots_[slot];
+    if (column.valid[a] != column_b.valid[b]) return column.valid[a] <=> column_b.valid[b];
     // Doubles are compared by their bits: any order that tells all values apart will do.
-    const auto order = HoldsBytes(column.type) ? std::weak_ordering(Slot(slot, a).text <=> Slot(slot, b).text)
-                                                  : std::weak_ordering(column.bits[a] <=> column.bits[b]);
+    const auto order = HoldsBytes(column.type) ? std::weak_ordering(Slot(slot, a).text <=> other.Slot(slot, b).text)
+                                               : std::weak_ordering(column.bits[a] <=> column_b.bits[b]);
     if (order != 0) return order;
   }
   return std::weak_ordering::equivalent;
@@ -101,8 +142,9 @@ size_t RowStore::SortUnique() {
   if (sorted_) return 0;
   std::vector<size_t> order(size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [this](size_t a, size_t b) { return Compare(a, b) < 0; });
-  order.erase(std::unique(order.begin(), order.end(), [this](size_t a, size_t b) { return Compare(a, b) == 0; }), order.end());
+  std::sort(order.begin(), order.end(), [this](size_t a, size_t b) { return Compare(a, *this, b) < 0; });
+  order.erase(std::unique(order.begin(), order.end(), [this](size_t a, size_t b) { return Compare(a, *this, b) == 0; }),
+              order.end());
   const size_t dropped = size() - order.size();
   *this = Gather(order);
   sorted_ = true;  // rows that share event time and sequence number (a join multiplied them) are in the order of their content

@@ -20,8 +20,19 @@ class RowStore {
   void Append(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
   /// Appends a row of a store with the same slots.
   void AppendFrom(const RowStore& other, size_t row);
+  /// Puts a row of a store with the same slots where it belongs among sorted rows. False when an equal row is there already.
+  bool InsertFrom(const RowStore& other, size_t row);
   void Clear();
 
+  /// Appends a compact form of rows [begin, end), which are sorted and not more than kEncodedRowsMax; the rows' own slots only,
+  /// not their types.
+  void Encode(size_t begin, size_t end, std::string& bytes) const;
+  /// Replaces everything by the rows that Encode wrote. False when the bytes are damaged: then the store is empty.
+  bool Decode(std::string_view bytes);
+  static constexpr size_t kEncodedRowsMax = size_t{1} << 20;
+
+  /// Memory in use beside the object itself.
+  size_t heap_bytes() const;
   size_t size() const { return events_.size(); }
   size_t slots() const { return slots_.size(); }
   Type slot_type(size_t slot) const { return slots_[slot].type; }
@@ -45,6 +56,8 @@ class RowStore {
   void DropFirst(size_t rows);
 
  private:
+  friend class RowCodec;
+
   struct Slots {
     Type type = Type::kDouble;
     std::vector<uint8_t> valid;
@@ -54,7 +67,8 @@ class RowStore {
   };
 
   void AppendTimes(int64_t event, int64_t known, int64_t sequence);
-  std::weak_ordering Compare(size_t a, size_t b) const;
+  std::weak_ordering Compare(size_t a, const RowStore& other, size_t b) const;
+  void AppendSlots(const RowStore& other, size_t row);
   RowStore Gather(std::span<const size_t> rows) const;
 
   std::vector<int64_t> events_;

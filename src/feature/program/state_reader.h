@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "feature/program/partial_aggregate.h"
+#include "feature/program/state_tree.h"
+
+namespace tidemill {
+
+/// What a query needs beside the state: partial results, decoded tiles, texts. For one program, used again from query to query,
+/// of any number of states; one for each thread. About 1 kB for each distinct aggregate.
+class StateScratch {
+ public:
+  explicit StateScratch(std::shared_ptr<const CompiledProgram> program);
+
+ private:
+  friend class StateReader;
+  struct DecodedTile {
+    const StateChild* tile = nullptr;
+    std::unique_ptr<RowStore> rows;
+  };
+  using Partials = std::vector<std::unique_ptr<PartialAggregate>>;
+
+  std::shared_ptr<const CompiledProgram> program_;
+  Partials sums_;      ///< from the end of the windows back to the start of the one at hand
+  Partials parts_;     ///< what the next longer window has in addition
+  Partials building_;  ///< for the tree's own partials
+  std::vector<Datum> results_;
+  TextPool texts_;
+  std::vector<DecodedTile> tiles_;
+  size_t tiles_used_ = 0;
+};
+
+/// Answers queries over a tree. Each window is a run of the sorted rows, and covers O(log n) whole parts of the tree, whose
+/// partial results are put together, and rows at its two ends. Parts with rows that are not all known yet are looked into.
+/// Windows with the same end are nested: what a longer one has in addition is computed once.
+class StateReader {
+ public:
+  StateReader(StateTree& tree, StateScratch& scratch);
+
+  /// The features at `time`. Texts stay valid until the scratch is used again. Errors: those of reading records, and "bad_state".
+  Status Query(int64_t time, std::span<Datum> outputs);
+  /// Sequence numbers of the rows that an aggregate uses at `time`, in order.
+  Result<std::vector<int64_t>> VisibleRows(int64_t time);
+
+ private:
+  /// Rows [begin, end) of a tile, or a whole part of the tree.
+  struct Piece {
+    StateChild* part = nullptr;
+    int part_level = 0;  ///< of the node that `part` belongs to
+    const RowStore* rows = nullptr;
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  struct Span {
+    int64_t start = 0;  ///< rows after it are seen
+    const WindowPlan* window = nullptr;
+  };
+
+  Status QueryWindows(int64_t time, int64_t delay);
+  Result<std::vector<Span>> Spans(int64_t time, int64_t delay);
+  Status AddSegment(std::span<const Span> longer, int64_t start, int64_t end, int64_t time, bool first);
+  void TakeResults(const WindowPlan& window);
+
+  Status Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest, std::vector<Piece>& pieces);
+  Status Fold(size_t partial, const std::vector<Piece>& pieces, int64_t time, PartialAggregate& into);
+  Status FoldRows(const Piece& piece, int64_t time, PartialAggregate& into);
+  Status BuildPartials(StateChild& child, int level);
+  Result<const RowStore*> RowsOf(StateChild& child);
+
+  /// Looks for the beginning of the session: true when it is found; `later` is the earliest event time in it so far.
+  Result<bool> WalkBack(StateNode& node, const WindowPlan& window, int64_t start, int64_t end, int64_t time, int64_t& later,
+                        bool& any);
+
+  StateTree& tree_;
+  StateScratch& scratch_;
+  const CompiledProgram& program_;
+};
+
+}  // namespace tidemill

@@ -1,0 +1,151 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "feature/program/compiled_program.h"
+#include "feature/program/row_store.h"
+#include "feature/program/varint.h"
+
+namespace tidemill {
+
+/// What is known of a run of rows without looking at them.
+struct StateSummary {
+  uint64_t rows = 0;
+  int64_t first_event = 0;
+  int64_t first_sequence = 0;
+  int64_t last_event = 0;
+  int64_t last_sequence = 0;
+  int64_t least_known = 0;
+  int64_t most_known = 0;
+  uint64_t longest_gap = 0;  ///< between event times that follow each other
+
+  void Append(const StateSummary& later);
+  static StateSummary Of(const RowStore& rows);
+  bool operator==(const StateSummary&) const = default;
+};
+
+struct StateNode;
+
+/// A part of a node: a tile of rows below a node of level 1, another node above that.
+struct StateChild {
+  StateSummary summary;
+  std::string partials;       ///< saved partial results, one after the other, with their lengths
+  bool has_partials = false;  ///< otherwise they are made when they are first asked for
+  std::string tile;           ///< encoded rows; stale while `rows` are there
+  std::unique_ptr<RowStore> rows;
+  uint64_t id = 0;  ///< of the record that holds `node`
+  std::unique_ptr<StateNode> node;
+
+  size_t heap_bytes() const;
+};
+
+struct StateNode {
+  int level = 1;
+  bool dirty = true;  ///< its record is not what it should be; then so are those above it
+  std::vector<StateChild> children;
+
+  StateSummary Summarize() const;
+};
+
+/// Reads the record of a node that was saved apart.
+using FetchRecord = std::function<Result<std::string>(uint64_t id)>;
+
+Error BadState(std::string_view why);
+
+/// The rows of one entity, sorted, in tiles of up to kTileRows under a tree of nodes with up to kFanOut children each. Only the
+/// newest tile is kept decoded. A change touches one tile and the nodes above it. Rows that agree in event time and sequence
+/// number are never parted. Not thread-safe.
+class StateTree {
+ public:
+  static constexpr size_t kTileRows = 64;
+  static constexpr size_t kFanOut = 16;
+
+  explicit StateTree(std::shared_ptr<const CompiledProgram> program);
+
+  const CompiledProgram& program() const { return *program_; }
+  StateNode& root() { return *root_; }
+  StateSummary Summarize() const { return root_->Summarize(); }
+  size_t memory_bytes() const { return sizeof(*this) + memory_; }
+
+  /// False when an equal row is there already.
+  Result<bool> Insert(const RowStore& from, size_t row);
+  /// Drops rows with event times up to `horizon`.
+  Status DropUntil(int64_t horizon);
+  /// All rows, in order.
+  Status ForEachTile(const std::function<Status(const RowStore& rows)>& visit);
+
+  /// The node of a child above level 1, read from its record where it is not in memory.
+  Result<StateNode*> NodeOf(StateChild& child, int level);
+  /// Decodes a tile. Code "bad_state".
+  Status Decode(const StateChild& child, RowStore& rows) const;
+  void SetPartials(StateChild& child, std::string partials);
+
+  // ---- saving and loading (state_format.cc)
+  struct Record {
+    uint64_t id = 0;
+    std::string bytes;
+  };
+  /// Everything in one piece.
+  Result<std::string> Save();
+  /// The head, then the records of the nodes that changed since the last call. `removed`: ids of records that are not needed any
+  /// more.
+  std::vector<Record> TakeRecords(std::vector<uint64_t>& removed);
+  bool changed() const { return root_->dirty || !removed_.empty(); }
+  /// Replaces everything. `fetch` is for states saved by TakeRecords; it is called when a node is needed.
+  Status Load(std::string_view head, FetchRecord fetch);
+  /// Forgets nodes that can be read again from their records.
+  void Release();
+
+ private:
+  struct Key {
+    int64_t event;
+    int64_t sequence;
+    auto operator<=>(const Key&) const = default;
+  };
+
+  static Key FirstKey(const StateChild& child) { return {child.summary.first_event, child.summary.first_sequence}; }
+  static Key LastKey(const StateChild& child) { return {child.summary.last_event, child.summary.last_sequence}; }
+
+  Result<bool> InsertInto(StateNode& node, const RowStore& from, size_t row, bool newest);
+  Result<bool> InsertIntoTiles(StateNode& node, size_t at, const RowStore& from, size_t row, bool newest);
+  Status AppendToTile(StateNode& node, const RowStore& from, size_t row);
+  void SplitTile(StateNode& node, size_t at, const RowStore& rows);
+  void SplitNode(StateNode& parent, size_t at, bool newest);
+  void GrowRoot(bool newest);
+  void Seal(StateChild& child);
+  void SetTile(StateChild& child, const RowStore& rows, size_t begin, size_t end);
+  Status DropFrom(StateNode& node, int64_t horizon);
+  Status Discard(StateChild& child, int level);
+  Status VisitTiles(StateNode& node, const std::function<Status(const RowStore& rows)>& visit);
+
+  std::string SaveHead(bool inline_nodes) const;
+  void SaveNode(const StateNode& node, bool inline_nodes, std::string& bytes) const;
+  static void SaveSummary(const StateSummary& summary, int64_t previous_event, std::string& bytes);
+  void SaveTile(const StateChild& child, std::string& bytes) const;
+  Status LoadAll(StateNode& node);
+  bool NumberNodes(StateNode& node);
+  void TakeDirty(StateNode& node, std::vector<Record>& records);
+  Result<std::unique_ptr<StateNode>> ReadRecord(std::string_view bytes, int level) const;
+  Result<std::unique_ptr<StateNode>> ReadNode(VarintReader& reader, int level, bool keep_partials) const;
+  static StateSummary ReadSummary(VarintReader& reader, int64_t previous_event);
+  Result<StateChild> ReadChild(VarintReader& reader, int level, int64_t previous_event, bool keep_partials) const;
+  size_t NodeBytes(const StateNode& node) const;
+  void ReleaseBelow(StateNode& node);
+
+  std::shared_ptr<const CompiledProgram> program_;
+  std::unique_ptr<StateNode> root_;
+  FetchRecord fetch_;
+  uint64_t next_id_ = 1;
+  std::vector<uint64_t> removed_;
+  bool saved_partials_hold_ = true;  ///< those in records that were not read yet
+  RowStore decoded_;                 ///< for changes in the middle
+  size_t memory_ = 0;
+};
+
+}  // namespace tidemill
