@@ -11,12 +11,6 @@ namespace {
 
 constexpr size_t kRunsAtOnce = 16;
 
-int64_t AddSaturated(int64_t a, int64_t b) {
-  int64_t result = 0;
-  if (!__builtin_add_overflow(a, b, &result)) return result;
-  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
-}
-
 std::vector<Type> OutputTypes(const CompiledProgram& program, const std::vector<size_t>& outputs) {
   std::vector<Type> types;
   for (const size_t output : outputs) types.push_back(program.output_type(output));
@@ -105,8 +99,7 @@ class KernelJoiner : public ViewJoiner {
     const auto& events = rows_.rows.events();
     const auto begin = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity]);
     const auto end = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity + 1]);
-    const int64_t reach = program_->Reach();
-    const auto from = reach == WindowPlan::kForever ? begin : std::upper_bound(begin, end, AddSaturated(first, -reach));
+    const auto from = std::upper_bound(begin, end, program_->Horizon(first));
     const auto until = std::upper_bound(from, end, last);
     for (auto at = from; at != until; ++at) kernel.AddFrom(rows_.rows, static_cast<size_t>(at - events.begin()));
   }
@@ -123,7 +116,10 @@ class LatestJoiner : public ViewJoiner {
  public:
   static bool Answers(const CompiledProgram& program) {
     const auto& aggregates = program.aggregates();
-    return program.windows().size() == 1 && std::all_of(aggregates.begin(), aggregates.end(), [](const AggregatePlan& plan) {
+    if (program.windows().size() != 1 || program.limits_lateness()) return false;
+    const WindowPlan& window = program.windows()[0];
+    const bool plain = window.hop == 0 && window.session == 0 && window.limit == WindowPlan::kForever;
+    return plain && std::all_of(aggregates.begin(), aggregates.end(), [](const AggregatePlan& plan) {
              return plan.function == "last" && plan.filter_slot < 0 && !plan.skips_nulls;
            });
   }
@@ -167,7 +163,7 @@ class LatestJoiner : public ViewJoiner {
   void FillEntries(const RowStore& rows) {
     entry_times_.resize(rows.size());
     latest_.resize(rows.size());
-    const auto entry_time = [&](size_t row) { return std::max(rows.known(row), AddSaturated(rows.event(row), delay_)); };
+    const auto entry_time = [&](size_t row) { return std::max(rows.known(row), AddTimes(rows.event(row), delay_)); };
     for (size_t entity = 0; entity + 1 < begin_.size(); ++entity) {
       const size_t begin = begin_[entity];
       const size_t end = begin_[entity + 1];
@@ -196,7 +192,7 @@ class LatestJoiner : public ViewJoiner {
       if (entered == begin) continue;
       // The row with the largest event time: when it has left the window, so have all others.
       const uint32_t row = latest_[static_cast<size_t>(entered - entry_times_.begin()) - 1];
-      const bool left = reach_ != WindowPlan::kForever && AddSaturated(events_[row], reach_) <= order.times[slot];
+      const bool left = reach_ != WindowPlan::kForever && AddTimes(events_[row], reach_) <= order.times[slot];
       if (!left) positions[order.rows[slot]] = row;
     }
   }

@@ -62,7 +62,8 @@ Result<std::shared_ptr<const CompiledProgram>> CompiledProgram::Make(const Progr
     if (!IsNull(output.default_value) && ToDatum(output.default_value, node.type).null) {
       return BadProgram("the default of '" + output.name + "' has another type");
     }
-    compiled->outputs_.push_back({std::move(node), output.default_value});
+    const bool as_it_is = output.expression.kind == Expression::Kind::kColumn;
+    compiled->outputs_.push_back({std::move(node), output.default_value, as_it_is ? output.expression.column : -1});
   }
   return std::shared_ptr<const CompiledProgram>(std::move(compiled));
 }
@@ -135,13 +136,35 @@ void CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts,
   for (size_t i = 0; i < slots_.size(); ++i) slots[i] = Evaluate(slots_[i], evaluation);
 }
 
+/// NaN is missing; defaults take the place of what is missing.
+Datum CompiledProgram::OutputPlan::Finish(Datum result) const {
+  if (node.type == Type::kDouble && !result.null && std::isnan(result.number)) result = Datum::Null();
+  return result.null ? ToDatum(default_value, node.type) : result;
+}
+
 void CompiledProgram::FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const {
   Evaluation evaluation{aggregates, texts};
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const Type type = outputs_[i].node.type;
-    outputs[i] = Evaluate(outputs_[i].node, evaluation);
-    if (type == Type::kDouble && !outputs[i].null && std::isnan(outputs[i].number)) outputs[i] = Datum::Null();
-    if (outputs[i].null) outputs[i] = ToDatum(outputs_[i].default_value, type);
+  for (size_t i = 0; i < outputs_.size(); ++i) outputs[i] = outputs_[i].Finish(Evaluate(outputs_[i].node, evaluation));
+}
+
+void CompiledProgram::FillManyOutputs(size_t times, std::span<const Datum> aggregates, TextPool& texts,
+                                      std::span<Datum> outputs) const {
+  bool evaluates = false;
+  for (size_t o = 0; o < outputs_.size(); ++o) {
+    const OutputPlan& output = outputs_[o];
+    evaluates = evaluates || output.aggregate < 0;
+    if (output.aggregate < 0) continue;
+    const std::span<const Datum> results = aggregates.subspan(static_cast<size_t>(output.aggregate) * times, times);
+    for (size_t i = 0; i < times; ++i) outputs[o * times + i] = output.Finish(results[i]);
+  }
+  if (!evaluates) return;
+  std::vector<Datum> row(aggregates_.size());
+  Evaluation evaluation{row, texts};
+  for (size_t i = 0; i < times; ++i) {
+    for (size_t at = 0; at < row.size(); ++at) row[at] = aggregates[at * times + i];
+    for (size_t o = 0; o < outputs_.size(); ++o) {
+      if (outputs_[o].aggregate < 0) outputs[o * times + i] = outputs_[o].Finish(Evaluate(outputs_[o].node, evaluation));
+    }
   }
 }
 

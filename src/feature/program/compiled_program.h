@@ -69,6 +69,7 @@ class CompiledProgram {
   /// Rows at or before this event time are never seen again at t or later; the earliest time there is when some window has no
   /// start.
   int64_t Horizon(int64_t t) const;
+  bool limits_lateness() const { return lateness_.has_value(); }
   /// Whether the program's lateness rules out a row.
   bool TooLate(int64_t event, int64_t known) const { return lateness_ && known > AddTimes(event, *lateness_); }
 
@@ -78,10 +79,17 @@ class CompiledProgram {
   /// applied.
   void FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const;
 
+  /// The same for many times: aggregate a of the i-th is aggregates[a * times + i], and outputs lie likewise. Texts stay valid
+  /// until `texts` is reset.
+  void FillManyOutputs(size_t times, std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const;
+
  private:
   struct OutputPlan {
     Node node;
     Value default_value;
+    int aggregate = -1;  ///< the output is this aggregate's result as it is
+
+    Datum Finish(Datum result) const;
   };
 
   Status AddAggregate(const Program& program, const Aggregate& aggregate);

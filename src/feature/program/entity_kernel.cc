@@ -18,6 +18,16 @@ EntityKernel::EntityKernel(std::shared_ptr<const CompiledProgram> program)
     : program_(std::move(program)), rows_(program_->slot_types()), results_(program_->aggregates().size()) {
   for (const AggregatePlan& plan : program_->aggregates()) aggregators_.push_back(MakeAggregator(plan, rows_));
   for (const WindowPlan& plan : program_->windows()) windows_.emplace_back().plan = &plan;
+  constexpr size_t kNone = std::numeric_limits<size_t>::max();
+  std::vector<AggregatePlan> plans;
+  for (const AggregatePlan& plan : program_->aggregates()) {
+    const auto same =
+        std::find_if(plans.begin(), plans.end(), [&](const AggregatePlan& p) { return SlidingSums::Shared(p, plan); });
+    sums_of_.push_back(SlidingSums::Serves(plan) ? static_cast<size_t>(same - plans.begin()) : kNone);
+    if (!SlidingSums::Serves(plan) || same != plans.end()) continue;
+    plans.push_back(plan);
+    sums_.push_back({SlidingSums(plan)});
+  }
 }
 
 void EntityKernel::Clear() {
@@ -57,6 +67,7 @@ void EntityKernel::Settle() {
 void EntityKernel::Index() {
   Settle();
   if (indexed_) return;
+  for (SharedSums& shared : sums_) shared.state = SharedSums::kUnknown;
   for (Window& window : windows_) {
     IndexEntries(window);
     if (window.plan->session > 0) IndexRuns(window);
@@ -173,6 +184,106 @@ void EntityKernel::Query(int64_t time, std::span<Datum> outputs) {
   for (size_t i = 0; i < results_.size(); ++i) results_[i] = aggregators_[i]->Result();
   texts_.Reset();
   program_->FillOutputs(results_, texts_, outputs);
+}
+
+// ---- many times at once
+
+void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<Datum> outputs) {
+  Index();
+  texts_.Reset();
+  results_.resize(aggregators_.size() * times.size());
+  for (Window& window : windows_) {
+    if (!HoldsRuns(window)) {
+      SlideOverTimes(window, times);
+      continue;
+    }
+    FindRuns(window, times);
+    for (const size_t at : window.plan->aggregates) {
+      const std::span<Datum> results = std::span(results_).subspan(at * times.size(), times.size());
+      if (const SlidingSums* sums = SumsOf(at)) {
+        sums->Results(program_->aggregates()[at], run_begin_, run_end_, results.data());
+      } else {
+        SlideOverRuns(at, results);
+      }
+    }
+  }
+  running_ = false;
+  program_->FillManyOutputs(times.size(), results_, texts_, outputs);
+  results_.resize(aggregators_.size());
+}
+
+bool EntityKernel::HoldsRuns(const Window& window) const {
+  return window.by_entry.empty() && (window.plan->session == 0 || window.runs.size() == rows_.size());
+}
+
+/// Where the window begins and ends at each time.
+void EntityKernel::FindRuns(const Window& window, std::span<const int64_t> times) {
+  const WindowPlan& plan = *window.plan;
+  run_begin_.resize(times.size());
+  run_end_.resize(times.size());
+  if (times.empty()) return;
+  size_t begin = FirstAfter(rows_, plan.Start(times[0]));
+  size_t end = EnteredBy(window, times[0]);
+  for (size_t i = 0; i < times.size(); ++i) {
+    const int64_t start = plan.Start(times[i]);
+    while (begin < rows_.size() && rows_.event(begin) <= start) ++begin;
+    while (end < rows_.size() && EntryTime(plan, end) <= times[i]) ++end;
+    if (plan.session > 0 && end > 0) {
+      const bool over = AddTimes(rows_.event(end - 1), plan.session) < plan.End(times[i]);
+      begin = std::max<size_t>(begin, over ? end : window.runs[end - 1]);
+    }
+    run_begin_[i] = static_cast<uint32_t>(begin);
+    run_end_[i] = static_cast<uint32_t>(end);
+  }
+}
+
+/// nullptr when the aggregate has none, or the rows do not allow it.
+const SlidingSums* EntityKernel::SumsOf(size_t aggregate) {
+  if (sums_of_[aggregate] >= sums_.size()) return nullptr;
+  SharedSums& shared = sums_[sums_of_[aggregate]];
+  if (shared.state == SharedSums::kUnknown)
+    shared.state = shared.sums.Build(rows_) ? SharedSums::kBuilt : SharedSums::kImpossible;
+  return shared.state == SharedSums::kBuilt ? &shared.sums : nullptr;
+}
+
+void EntityKernel::SlideOverRuns(size_t aggregate, std::span<Datum> results) {
+  const AggregatePlan& plan = program_->aggregates()[aggregate];
+  Aggregator& aggregator = *aggregators_[aggregate];
+  aggregator.Clear();
+  uint32_t begin = 0;
+  uint32_t end = 0;
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (; begin < std::min(run_begin_[i], end); ++begin) {
+      if (plan.Takes(rows_, begin)) aggregator.Remove(begin);
+    }
+    begin = run_begin_[i];
+    for (end = std::max(begin, end); end < run_end_[i]; ++end) {
+      if (plan.Takes(rows_, end)) aggregator.Add(end);
+    }
+    results[i] = Kept(aggregator.Result());
+  }
+}
+
+/// For rows that come late: in their order of entry.
+void EntityKernel::SlideOverTimes(Window& window, std::span<const int64_t> times) {
+  for (size_t i = 0; i < times.size(); ++i) {
+    if (i == 0) {
+      Rebuild(window, times[i]);
+    } else {
+      Advance(window, times[i]);
+    }
+    time_ = times[i];
+    for (const size_t at : window.plan->aggregates) results_[at * times.size() + i] = Kept(aggregators_[at]->Result());
+  }
+}
+
+/// An aggregator may use the memory of a text again for its next result.
+Datum EntityKernel::Kept(Datum result) {
+  if (result.null || result.text.empty()) return result;
+  std::string& text = texts_.Add();
+  text = result.text;
+  result.text = text;
+  return result;
 }
 
 }  // namespace tidemill

@@ -104,6 +104,7 @@ class KernelState : public EntityState {
   }
 
   std::string Save() const override {
+    (void)Prepare();  // without it the first query after Load takes longer
     auto saved = tree_.Save();
     return saved.ok() ? std::move(saved).value() : "";
   }
@@ -121,6 +122,7 @@ class KernelState : public EntityState {
   }
 
   StateChanges TakeChanges() override {
+    (void)Prepare();
     StateChanges changes;
     for (StateTree::Record& record : tree_.TakeRecords(changes.removed))
       changes.written.push_back({record.id, std::move(record.bytes)});
@@ -149,6 +151,13 @@ class KernelState : public EntityState {
   }
 
  private:
+  Status Prepare() const {
+    if (tree_.root().level == 1 && tree_.root().children.size() <= 1) return Ok();  // most states are small
+    if (scratch_) return StateReader(tree_, *scratch_).Prepare();
+    StateScratch scratch(compiled_);
+    return StateReader(tree_, scratch).Prepare();
+  }
+
   /// A row on its way into the tree.
   struct Incoming {
     explicit Incoming(const CompiledProgram& program) : row(program.slot_types()), slots(program.slot_types().size()) {}
@@ -180,7 +189,7 @@ class KernelState : public EntityState {
   size_t columns_;
   mutable StateTree tree_;  ///< reading may fetch parts of it, and keeps partial results
   std::unique_ptr<Incoming> incoming_;
-  std::unique_ptr<StateScratch> scratch_;
+  mutable std::unique_ptr<StateScratch> scratch_;  ///< for calls without one
   size_t late_rows_ = 0;
 };
 

@@ -209,6 +209,21 @@ Status StateReader::BuildPartials(StateChild& child, int level) {
   return Ok();
 }
 
+Status StateReader::Prepare() {
+  scratch_.tiles_used_ = 0;
+  return PrepareBelow(tree_.root());
+}
+
+Status StateReader::PrepareBelow(StateNode& node) {
+  for (size_t i = 0; i < node.children.size(); ++i) {
+    StateChild& child = node.children[i];
+    const bool changes = i + 1 == node.children.size();  // on the path to the newest tile
+    if (!changes && !child.has_partials) TIDEMILL_RETURN_IF_ERROR(BuildPartials(child, node.level));
+    if (changes && child.node) TIDEMILL_RETURN_IF_ERROR(PrepareBelow(*child.node));
+  }
+  return Ok();
+}
+
 // ---- sessions
 
 Result<bool> StateReader::WalkBack(StateNode& node, const WindowPlan& window, int64_t start, int64_t end, int64_t time,

@@ -43,6 +43,8 @@ class StateReader {
 
   /// The features at `time`. Texts stay valid until the scratch is used again. Errors: those of reading records, and "bad_state".
   Status Query(int64_t time, std::span<Datum> outputs);
+  /// Makes the partial results that queries would have to make: before a state is stored, or a first query would read all of it.
+  Status Prepare();
   /// Sequence numbers of the rows that an aggregate uses at `time`, in order.
   Result<std::vector<int64_t>> VisibleRows(int64_t time);
 
@@ -69,6 +71,7 @@ class StateReader {
   Status Fold(size_t partial, const std::vector<Piece>& pieces, int64_t time, PartialAggregate& into);
   Status FoldRows(const Piece& piece, int64_t time, PartialAggregate& into);
   Status BuildPartials(StateChild& child, int level);
+  Status PrepareBelow(StateNode& node);
   Result<const RowStore*> RowsOf(StateChild& child);
 
   /// Looks for the beginning of the session: true when it is found; `later` is the earliest event time in it so far.
