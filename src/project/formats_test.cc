@@ -61,7 +61,7 @@ TEST(Formats, TheExamplesAreAProjectThatLoads) {
   }
   const auto project = LoadProject(folder->path());
   ASSERT_TRUE(project.ok()) << project.error().Format();
-  EXPECT_EQ(project->graph.size(), 7U);
+  EXPECT_EQ(project->graph.size(), 8U);
 }
 
 TEST(Formats, EveryKeyIsDescribed) {

@@ -21,19 +21,19 @@ constexpr const char* kBatch = "python batch";
 /// Made rows come after those of VALUES in SQL, which count up from here.
 constexpr std::string_view kMadeSeqBelow = "-1000000000000000";
 
-std::string SqlTime(Timestamp time) { return fmt::format("TIMESTAMP '{}'", FormatSqlTimestamp(time)); }
-std::string LakeTable(const std::string& name) { return "lake.main." + QuoteIdentifier(name); }
+std::string TimeLiteral(Timestamp time) { return fmt::format("TIMESTAMP '{}'", FormatSqlTimestamp(time)); }
+std::string InLake(const std::string& name) { return "lake.main." + QuoteIdentifier(name); }
 
-std::string NamesOf(const std::vector<std::string>& names) {
+std::string NameList(const std::vector<std::string>& names) {
   std::string list;
   for (const std::string& name : names) list += (list.empty() ? "" : ", ") + QuoteIdentifier(name);
   return list;
 }
 
-std::string NamesOf(const std::vector<Field>& fields) {
+std::string NameList(const std::vector<Field>& fields) {
   std::vector<std::string> names;
   for (const Field& field : fields) names.push_back(field.name);
-  return NamesOf(names);
+  return NameList(names);
 }
 
 std::string InPath(const std::string& program) {
@@ -122,12 +122,12 @@ Status PythonRows::Run(Timestamp now, WorkerPool& workers) {
 }
 
 Result<PythonArgument> PythonRows::Argument(const std::string& parameter, const std::string& input, Timestamp now) {
-  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Field> fields, session_->Describe("SELECT * FROM " + LakeTable(input)));
+  TIDEMILL_ASSIGN_OR_RETURN(std::vector<Field> fields, session_->Describe("SELECT * FROM " + InLake(input)));
   std::erase_if(fields, [](const Field& field) { return field.name == "_seq" || field.name == "_known_at"; });
-  const std::string order = "_seq, " + NamesOf(fields);
+  const std::string order = "_seq, " + NameList(fields);
   if (table_->python->keeps_rows) fields.insert(fields.end(), {{"_seq", Type::kInt64}, {"_known_at", Type::kTimestamp}});
-  const std::string condition = IsHistory(*project_, input) ? "" : fmt::format(" WHERE _known_at <= {}", SqlTime(now));
-  std::string sql = fmt::format("SELECT {} FROM {}{} ORDER BY {}", NamesOf(fields), LakeTable(input), condition, order);
+  const std::string condition = IsHistory(*project_, input) ? "" : fmt::format(" WHERE _known_at <= {}", TimeLiteral(now));
+  std::string sql = fmt::format("SELECT {} FROM {}{} ORDER BY {}", NameList(fields), InLake(input), condition, order);
   return PythonArgument{parameter, std::move(fields),
                         [this, sql = std::move(sql)](const TakeRows& take) { return session_->Stream(sql, take); }};
 }
@@ -141,7 +141,7 @@ Status PythonRows::Store(const Columns& batch) {
 Status PythonRows::CheckKeptRows() {
   std::string read;
   for (const std::string& input : table_->inputs)
-    read += fmt::format("{}SELECT _seq, _known_at FROM {}", read.empty() ? "" : " UNION ALL ", LakeTable(input));
+    read += fmt::format("{}SELECT _seq, _known_at FROM {}", read.empty() ? "" : " UNION ALL ", InLake(input));
   if (read.empty()) read = "SELECT 0 AS _seq, TIMESTAMP '1970-01-01' AS _known_at WHERE false";
   TIDEMILL_ASSIGN_OR_RETURN(
       const Columns wrong,
@@ -164,12 +164,12 @@ Status PythonRows::FindLatestKnown(Timestamp now) {
   std::string latest;
   for (const std::string& input : table_->inputs) {
     latest += fmt::format("{}SELECT max(_known_at) AS t FROM {} WHERE _known_at <= {}", latest.empty() ? "" : " UNION ALL ",
-                          LakeTable(input), SqlTime(now));
+                          InLake(input), TimeLiteral(now));
   }
   latest_known_ = "TIMESTAMP '1970-01-01'";  // without any row: known always
   if (latest.empty()) return Ok();
   TIDEMILL_ASSIGN_OR_RETURN(const Columns found, session_->Query(fmt::format("SELECT max(t) FROM ({})", latest)));
-  if (!found.columns[0].IsNull(0)) latest_known_ = SqlTime(Timestamp{found.columns[0].ints[0]});
+  if (!found.columns[0].IsNull(0)) latest_known_ = TimeLiteral(Timestamp{found.columns[0].ints[0]});
   return Ok();
 }
 
@@ -177,7 +177,7 @@ TableSelect PythonRows::Select() const {
   const PythonTable& python = *table_->python;
   TableSelect select;
   select.fields = python.columns;
-  const std::string names = NamesOf(python.columns);
+  const std::string names = NameList(python.columns);
   select.known_at =
       table_->known_at.empty() ? "_known_at" : fmt::format("CAST({} AS TIMESTAMP)", QuoteIdentifier(table_->known_at));
   select.order = "_seq, " + names;
@@ -186,7 +186,7 @@ TableSelect PythonRows::Select() const {
     select.rows = fmt::format("(SELECT * FROM {})", stored_);
     return select;
   }
-  const std::string identity = table_->key.empty() ? names : NamesOf(table_->key);
+  const std::string identity = table_->key.empty() ? names : NameList(table_->key);
   select.rows = fmt::format(
       "(SELECT {0}, {1} - (hash({2}, row_number() OVER (PARTITION BY {2} ORDER BY {0})) >> 2)::BIGINT AS _seq, {3} AS _known_at FROM {4})",
       names, kMadeSeqBelow, identity, latest_known_, stored_);
