@@ -42,7 +42,7 @@ Status ShowImportances(const Json& detail, Console& console) {
   }
   std::sort(shares.begin(), shares.end());
   TIDEMILL_RETURN_IF_ERROR(console.Write("\n"));
-  TableWriter table(console, {{"input"}, {"share of gain", true}});
+  TableWriter table(console, {{"input"}, {"share", true}});
   for (const auto& [share, name] : shares) TIDEMILL_RETURN_IF_ERROR(table.Add({name, fmt::format("{:.1f} %", -share * 100)}));
   return table.Finish();
 }

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <re2/re2.h>
 
 #include <array>
@@ -55,7 +56,7 @@ Result<re2::RE2::Options> ReadOptions(std::string_view letters, bool* everywhere
         if (letter != 'g') break;
         return UserError("bad_literal", "the option 'g' is for regexp_replace", "leave it out, or take regexp_extract_all");
       default:
-        return UserError("bad_literal", std::string("there is no option '") + letter + "' of regular expressions",
+        return UserError("bad_literal", fmt::format("there is no option '{}' of regular expressions", letter),
                          "i: either case, l: the pattern as plain text, s: a dot matches line ends, g: replace everywhere");
     }
   }

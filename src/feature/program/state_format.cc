@@ -10,7 +10,7 @@ constexpr size_t kChecksumBytes = 4;
 constexpr int kLevelsMax = 14;  ///< more than 2^60 rows
 constexpr size_t kChildrenMax = 1024;
 
-uint64_t Distance(int64_t from, int64_t to) { return static_cast<uint64_t>(to) - static_cast<uint64_t>(from); }
+uint64_t SpanOf(int64_t from, int64_t to) { return static_cast<uint64_t>(to) - static_cast<uint64_t>(from); }
 int64_t After(int64_t from, uint64_t distance) { return static_cast<int64_t>(static_cast<uint64_t>(from) + distance); }
 
 void AppendFixed(uint64_t value, size_t bytes, std::string& to) {
@@ -118,7 +118,7 @@ void StateTree::SaveTile(const StateChild& child, std::string& bytes) const {
 void StateTree::SaveSummary(const StateSummary& summary, int64_t previous_event, std::string& bytes) {
   AppendVarint(summary.rows, bytes);
   AppendSigned(After(summary.first_event, -static_cast<uint64_t>(previous_event)), bytes);
-  AppendVarint(Distance(summary.first_event, summary.last_event), bytes);
+  AppendVarint(SpanOf(summary.first_event, summary.last_event), bytes);
   AppendSigned(summary.first_sequence, bytes);
   AppendSigned(After(summary.last_sequence, -static_cast<uint64_t>(summary.first_sequence)), bytes);
   AppendSigned(After(summary.least_known, -static_cast<uint64_t>(summary.first_event)), bytes);
