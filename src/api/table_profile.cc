@@ -41,7 +41,7 @@ Result<TableFigures> ReadFigures(Session& session, std::string_view relation, co
   std::string list = "count(*)::BIGINT";
   for (const Field& field : fields) {
     const std::string name = QuoteIdentifier(field.name);
-    list += fmt::format(", count({0})::BIGINT, approx_count_distinct({0})::BIGINT", name);
+    list += fmt::format(", count({0})::BIGINT, least(approx_count_distinct({0}), count({0}))::BIGINT", name);
     list += HasText(field) ? std::string(", NULL::DOUBLE, NULL::DOUBLE, NULL::DOUBLE")
                            : fmt::format(", min({0}), max({0}), avg({0})", NumberSql(field));
   }

@@ -38,7 +38,7 @@ Status RunInit(const InitArguments& arguments, CommandContext& context) {
   for (const auto& [name, text] : project.files) context.console.Tell("  " + name + "\n");
   for (const std::string& note : project.notes) context.console.Tell(note + "\n");
   if (project.now) context.console.Tell("the data is old: --now puts the project clock to its end\n");
-  context.console.Tell(context.console.ErrStyle(Style::kGood, "✓") + " train the model " + project.model + ": " + next + "\n");
+  context.console.Tell(context.console.ErrStyle(Style::kGood, "✓") + " the project is there; train " + project.model + " with: " + next + "\n");
   return Ok();
 }
 

@@ -64,7 +64,7 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   TIDEMILL_ASSIGN_OR_RETURN(
       facts.columns,
       opened.session->Query("SELECT column_name AS \"column\", column_type AS type, "
-                            "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, approx_unique AS distinct_approximate, "
+                            "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, least(approx_unique, count) AS distinct_approximate, "
                             "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
                             relation + ")"));
   // DuckDB's names of types give way to ours.
