@@ -7,6 +7,7 @@
 
 #include "base/text_distance.h"
 #include "feature/expression_compiler.h"
+#include "feature/expression_names.h"
 #include "feature/program/compiled_program.h"
 #include "feature/program/evaluator.h"
 #include "sql/statement.h"
@@ -27,43 +28,29 @@ std::vector<std::string> NamesOf(const std::vector<Field>& fields) {
 
 std::string FunctionName(const Json& tree) { return tree.value("function_name", ""); }
 
+/// Written in another way: count(*), sum(DISTINCT x).
+bool IsInternalAggregate(const std::string& name) {
+  return name == "count_rows" || (name.ends_with("_distinct") && name != "approx_count_distinct");
+}
+
 /// The kernel's aggregate for a function of DuckDB, or "".
 std::string CanonicalAggregate(const std::string& name) {
   static const std::map<std::string, std::string> kAliases = {
       {"count_star", "count_rows"}, {"count_if", "count_rows"}, {"countif", "count_rows"}, {"mean", "avg"},
       {"stddev", "stddev_samp"},    {"variance", "var_samp"},   {"any_value", "first"},    {"arbitrary", "first"},
-      {"argmin", "arg_min"},        {"min_by", "arg_min"},      {"argmax", "arg_max"},     {"max_by", "arg_max"}};
+      {"argmin", "arg_min"},        {"min_by", "arg_min"},      {"argmax", "arg_max"},     {"max_by", "arg_max"},
+      {"approx_top_k", "top_k"},    {"array_agg", "list"}};
   if (const auto alias = kAliases.find(name); alias != kAliases.end()) return alias->second;
   const std::vector<std::string> names = AggregateNames();
-  const bool internal = name == "count_rows" || name == "count_distinct";
-  return !internal && std::find(names.begin(), names.end(), name) != names.end() ? name : "";
+  return !IsInternalAggregate(name) && std::find(names.begin(), names.end(), name) != names.end() ? name : "";
 }
 
 /// Aggregates of DuckDB that the kernel lacks: to tell them from misspelled functions.
 bool IsOtherAggregate(const std::string& name) {
-  static const std::vector<std::string> kNames = {"approx_count_distinct",
-                                                  "approx_quantile",
-                                                  "array_agg",
-                                                  "bit_and",
-                                                  "bit_or",
-                                                  "bit_xor",
-                                                  "entropy",
-                                                  "favg",
-                                                  "fsum",
-                                                  "geomean",
-                                                  "group_concat",
-                                                  "histogram",
-                                                  "kurtosis",
-                                                  "list",
-                                                  "mad",
-                                                  "mode",
-                                                  "product",
-                                                  "quantile",
-                                                  "quantile_disc",
-                                                  "reservoir_quantile",
-                                                  "string_agg",
-                                                  "sumkahan",
-                                                  "kahan_sum"};
+  static const std::vector<std::string> kNames = {
+      "approx_quantile", "bit_and",   "bit_or",   "bit_xor", "entropy", "favg",     "fsum",          "geomean",
+      "group_concat",    "histogram", "kurtosis", "mad",     "product", "quantile", "quantile_disc", "reservoir_quantile",
+      "string_agg",      "sumkahan",  "kahan_sum"};
   return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
@@ -91,6 +78,11 @@ class RowScope : public ExpressionScope {
 
   std::optional<Result<TypedExpression>> Aggregate(const Json& tree) override {
     const std::string name = FunctionName(tree);
+    if (CanonicalFunction(name) == "now") {
+      return UserErrorAt("unsupported_expression", fmt::format("{}() is the time asked, which single rows do not know", name),
+                         text_.PlaceOf(tree),
+                         "in a feature view it may stand outside of aggregates: epoch(now() - max(paid_at))");
+    }
     if (CanonicalAggregate(name).empty() && !IsOtherAggregate(name)) return std::nullopt;
     return UserErrorAt("unsupported_expression", fmt::format("'{}' is an aggregate: it can't be used on single rows", name),
                        text_.PlaceOf(tree), "aggregates belong in a feature view, once and not inside each other");
@@ -107,10 +99,11 @@ class RowScope : public ExpressionScope {
 class AggregateScope : public ExpressionScope {
  public:
   AggregateScope(Program& program, const std::vector<Field>& fields, const std::string& table, const ExpressionText& text,
-                 std::optional<Duration> window)
+                 const FeatureDefinition& feature, std::optional<Duration> window)
       : program_(program),
         fields_(fields),
         text_(text),
+        feature_(feature),
         window_(window),
         rows_(fields, program.columns, "table '" + table + "'", text) {}
 
@@ -145,8 +138,7 @@ class AggregateScope : public ExpressionScope {
 
   std::vector<std::string> AggregateNames() const override {
     std::vector<std::string> names = tidemill::AggregateNames();
-    std::erase(names, "count_rows");
-    std::erase(names, "count_distinct");
+    std::erase_if(names, IsInternalAggregate);
     return names;
   }
 
@@ -173,6 +165,9 @@ class AggregateScope : public ExpressionScope {
     tidemill::Aggregate aggregate;
     aggregate.function = name;
     aggregate.window = window_;
+    aggregate.delay = feature_.delay;
+    aggregate.hop = feature_.hop;
+    aggregate.session = feature_.session;
     std::vector<TypedExpression> arguments;
     for (const Json& child : tree.value("children", Json::array())) {
       TIDEMILL_ASSIGN_OR_RETURN(TypedExpression argument, compiler.Compile(child));
@@ -184,6 +179,7 @@ class AggregateScope : public ExpressionScope {
       conditions.push_back(std::move(condition.expression));
     }
     TIDEMILL_RETURN_IF_ERROR(Adapt(tree, written, compiler, aggregate, arguments, conditions));
+    if (HasSketch(aggregate.function)) aggregate.max_events = feature_.max_events;
     TIDEMILL_RETURN_IF_ERROR(SetFilter(tree, compiler, aggregate, std::move(conditions)));
     TIDEMILL_RETURN_IF_ERROR(SetArguments(tree, written, compiler, aggregate, std::move(arguments)));
     return Add(std::move(aggregate));
@@ -194,10 +190,15 @@ class AggregateScope : public ExpressionScope {
                       tidemill::Aggregate& aggregate, std::vector<TypedExpression>& arguments,
                       std::vector<Expression>& conditions) {
     if (tree.value("distinct", false)) {
-      if (aggregate.function != "count") {
-        return compiler.ErrorAt(tree, "unsupported_expression", fmt::format("DISTINCT is for count, not for '{}'", written));
+      static const std::vector<std::string> kUnchanged = {"min", "max", "bool_and", "bool_or", "approx_count_distinct"};
+      const std::string& function = aggregate.function;
+      const std::vector<std::string> known = tidemill::AggregateNames();
+      if (std::find(known.begin(), known.end(), function + "_distinct") != known.end()) {
+        aggregate.function = function + "_distinct";
+      } else if (std::find(kUnchanged.begin(), kUnchanged.end(), function) == kUnchanged.end()) {
+        return compiler.ErrorAt(tree, "unsupported_expression", fmt::format("DISTINCT is not for '{}'", written),
+                                "it is for count, sum, avg, var_samp, var_pop, stddev_samp, stddev_pop and skewness");
       }
-      aggregate.function = "count_distinct";
     }
     if (written.starts_with("count") && aggregate.function == "count_rows" && arguments.size() == 1) {
       conditions.push_back(std::move(arguments[0].expression));
@@ -273,7 +274,7 @@ class AggregateScope : public ExpressionScope {
     if (arguments.size() != before + 1) return error;
     TypedExpression last = std::move(arguments.back());
     arguments.pop_back();
-    if (last.is_interval != wanted.is_duration) return error;
+    if (last.is_interval != wanted.is_duration || last.is_months) return error;
     last.is_interval = false;
     if (last.expression.kind != Expression::Kind::kConstant || !CoercesTo(last, wanted.type)) return error;
     Expression value = Coerced(std::move(last), wanted.type);
@@ -319,6 +320,7 @@ class AggregateScope : public ExpressionScope {
   Program& program_;
   const std::vector<Field>& fields_;
   const ExpressionText& text_;
+  const FeatureDefinition& feature_;
   std::optional<Duration> window_;
   RowScope rows_;
 };
@@ -359,7 +361,7 @@ Status CompileFeature(const FeatureDefinition& feature, const std::string& table
   std::vector<std::optional<Duration>> windows(feature.windows.begin(), feature.windows.end());
   if (windows.empty()) windows.emplace_back();
   for (const std::optional<Duration>& window : windows) {
-    AggregateScope scope(program, fields, table, text, window);
+    AggregateScope scope(program, fields, table, text, feature, window);
     Output output;
     output.name = window ? feature.name + "_" + FormatDuration(*window) : feature.name;
     TIDEMILL_ASSIGN_OR_RETURN(output.expression, ExpressionCompiler(text, scope).CompileResult(tree));
@@ -395,6 +397,7 @@ Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& tabl
   program.view = view.name;
   program.ttl = view.ttl;
   program.lookback = view.lookback;
+  program.lateness = view.lateness;
   TIDEMILL_ASSIGN_OR_RETURN(program.keys, KeyFields(view, table_fields));
   std::vector<Error> errors;
   ZoneReader zones(session);

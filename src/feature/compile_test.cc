@@ -81,23 +81,28 @@ TEST_F(CompileTest, MistakesInViewsHavePlacesAndHints) {
   };
   const std::vector<Case> cases = {{"avg(dd)", "unknown_column", 7, ""},
                                    {"avg(d) + meen(d)", "unknown_function", 12, ""},
-                                   {"mode(d)", "unknown_aggregate", 3, "avg"},
+                                   {"kurtosis(d)", "unknown_aggregate", 3, ""},
                                    {"d / 2", "column_outside_aggregate", 3, "last(d)"},
                                    {"avg(s)", "argument_types", 3, ""},
                                    {"sum(avg(d))", "unsupported_expression", 7, "once"},
                                    {"avg(d) OVER ()", "unsupported_expression", 3, "windows"},
-                                   {"sum(DISTINCT d)", "unsupported_expression", 3, ""},
+                                   {"slope(DISTINCT d)", "unsupported_expression", 3, "skewness"},
                                    {"last(d ORDER BY e)", "unsupported_expression", 3, "leave out"},
                                    {"count(*) FILTER (WHERE d)", "argument_types", 3, ""},
                                    {"last(t) - first(t)", "unsupported_expression", 0, "epoch"},
                                    {"quantile_cont(d, 2)", "argument_types", 3, ""},
                                    {"lag(d, -1)", "argument_types", 3, ""},
                                    {"lag(d, i)", "argument_types", 3, ""},
+                                   {"list(d)", "argument_types", 3, ""},
+                                   {"list(d, 0)", "argument_types", 3, ""},
+                                   {"top_k(s, 1001)", "argument_types", 3, ""},
+                                   {"count(*) FILTER (WHERE t < now())", "unsupported_expression", 30, "outside"},
                                    {"corr(d)", "argument_types", 3, ""},
                                    {"corr(d, s)", "argument_types", 3, ""},
                                    {"ewm_mean(d)", "argument_types", 3, ""},
                                    {"ewm_mean(d, 7)", "argument_types", 3, ""},
                                    {"ewm_mean(d, INTERVAL 0 DAYS)", "argument_types", 3, ""},
+                                   {"ewm_mean(d, INTERVAL 1 MONTH)", "argument_types", 3, ""},
                                    {"ewm_mean(d, t - u)", "argument_types", 3, ""}};
   for (const Case& c : cases) {
     SCOPED_TRACE(c.value);
@@ -123,6 +128,55 @@ TEST_F(CompileTest, IntegersAndLengthsOfTimeBecomeWhatAggregatesTake) {
   EXPECT_EQ(program->aggregates[1].arguments[1].constant, Value(12 * 3600 * kMicrosPerSecond));
   const auto read = Program::FromJson(program->ToJson());
   ASSERT_TRUE(read.ok()) << read.error().Format();
+}
+
+TEST_F(CompileTest, EveryAggregateCanBeWritten) {
+  const std::vector<std::pair<std::string, std::string>> written = {{"mode(s)", "mode:text"},
+                                                                    {"list(i, 3)", "list:integer[]"},
+                                                                    {"array_agg(t, 2)", "list:timestamp[]"},
+                                                                    {"approx_top_k(s, 2)", "top_k:text[]"},
+                                                                    {"top_k(b, 1)", "top_k:boolean[]"},
+                                                                    {"approx_count_distinct(s)", "approx_count_distinct:integer"},
+                                                                    {"count(DISTINCT s)", "count_distinct:integer"},
+                                                                    {"sum(DISTINCT i)", "sum_distinct:integer"},
+                                                                    {"avg(DISTINCT d)", "avg_distinct:number"},
+                                                                    {"stddev(DISTINCT i)", "stddev_samp_distinct:number"},
+                                                                    {"variance(DISTINCT d)", "var_samp_distinct:number"},
+                                                                    {"skewness(DISTINCT d)", "skewness_distinct:number"},
+                                                                    {"max(DISTINCT d)", "max:number"},
+                                                                    {"bool_or(DISTINCT b)", "bool_or:boolean"},
+                                                                    {"covar_samp(d, i)", "covar_samp:number"},
+                                                                    {"covar_pop(d, e)", "covar_pop:number"},
+                                                                    {"regr_slope(d, e)", "regr_slope:number"}};
+  for (const auto& [value, expected] : written) {
+    SCOPED_TRACE(value);
+    const auto program = Compile({Feature("f", value)});
+    ASSERT_TRUE(program.ok()) << program.error().Format();
+    const Aggregate& aggregate = program->aggregates.at(0);
+    EXPECT_EQ(aggregate.function + ":" + std::string(TypeName(aggregate.type)), expected);
+    const auto read = Program::FromJson(Json::parse(program->ToJson().dump()));
+    ASSERT_TRUE(read.ok()) << read.error().Format();
+    EXPECT_EQ(read->ToJson(), program->ToJson());
+  }
+}
+
+TEST_F(CompileTest, AFeatureSaysHowItsWindowsEndAndWhereSketchesBegin) {
+  FeatureDefinition feature = Feature("f", "median(d) - avg(d)", {Duration{kMicrosPerDay}});
+  feature.delay = Duration{kMicrosPerDay / 24};
+  feature.max_events = 100;
+  const auto program = Compile({feature});
+  ASSERT_TRUE(program.ok()) << program.error().Format();
+  EXPECT_EQ(program->OutputFields()[0].name, "f_1d");  // the delay is not part of the name
+  EXPECT_EQ(program->aggregates[0].delay, feature.delay);
+  EXPECT_EQ(program->aggregates[0].max_events, 100);
+  EXPECT_EQ(program->aggregates[1].max_events, std::nullopt);
+  EXPECT_EQ(program->Reach(), Duration{kMicrosPerDay / 24 * 25});
+  feature.hop = Duration{kMicrosPerDay / 24};
+  EXPECT_EQ(Compile({feature})->aggregates[0].hop, feature.hop);
+  EXPECT_EQ(Compile({feature})->Reach(), Duration{kMicrosPerDay / 24 * 26});
+  feature.hop.reset();
+  feature.session = Duration{60 * kMicrosPerSecond};
+  EXPECT_EQ(Compile({feature})->aggregates[0].session, feature.session);
 }
 
 TEST_F(CompileTest, AllMistakesOfAViewAreReported) {

@@ -86,7 +86,7 @@ Result<TypedExpression> ExpressionCompiler::Compile(const Json& tree) {
 }
 
 Result<TypedExpression> ExpressionCompiler::Finish(const Json& tree, Expression expression) const {
-  const bool constant = expression.kind != Expression::Kind::kColumn &&
+  const bool constant = expression.kind != Expression::Kind::kColumn && expression.function != "now" &&
                         std::all_of(expression.arguments.begin(), expression.arguments.end(),
                                     [](const Expression& argument) { return argument.kind == Expression::Kind::kConstant; });
   if (!constant || expression.kind == Expression::Kind::kConstant) return TypedExpression{std::move(expression)};
@@ -218,7 +218,8 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
   const bool gives_list = name == "list_value";
   const bool compared = name != "coalesce" && name != "least" && name != "greatest" && !gives_list;
   const bool months = intervals > 0 && arguments[0].is_months;
-  const bool zoned = !compared && std::any_of(arguments.begin(), arguments.end(), [](const TypedExpression& a) { return a.is_zoned; });
+  const bool zoned =
+      !compared && std::any_of(arguments.begin(), arguments.end(), [](const TypedExpression& a) { return a.is_zoned; });
   if (intervals > 0 && (gives_list || std::any_of(arguments.begin(), arguments.end(),
                                                   [months](const TypedExpression& a) { return a.is_months != months; }))) {
     return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)),
@@ -233,8 +234,11 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(argument), type));
     brought.push_back(std::move(cast.expression));
   }
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result,
-                            Finish(tree, CallOf(name, compared ? Type::kBool : gives_list ? ListType(type) : type, std::move(brought))));
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result, Finish(tree, CallOf(name,
+                                                                        compared     ? Type::kBool
+                                                                        : gives_list ? ListType(type)
+                                                                                     : type,
+                                                                        std::move(brought))));
   result.is_interval = !compared && intervals > 0;
   result.is_months = result.is_interval && months;
   result.is_zoned = zoned && !gives_list;

@@ -77,7 +77,9 @@ const std::map<std::string, std::string, std::less<>>& Aliases() {
                                                                            {"array_unique", "list_unique"},
                                                                            {"list_pack", "list_value"},
                                                                            {"datesub", "date_sub"},
-                                                                           {"timebucket", "time_bucket"}};
+                                                                           {"timebucket", "time_bucket"},
+                                                                           {"get_current_timestamp", "now"},
+                                                                           {"transaction_timestamp", "now"}};
   return kAliases;
 }
 
@@ -91,18 +93,16 @@ std::string CanonicalFunction(std::string_view name) {
 bool IsKnownFunction(const std::string& name) {
   constexpr std::array<std::string_view, 6> kCompiledAway = {"nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
   const std::vector<std::string> names = FunctionNames();
-  return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 || IntervalUnitMonths(name) != 0 ||
-         std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();
+  return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||
+         IntervalUnitMonths(name) != 0 || std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();
 }
 
 std::string InsteadOf(std::string_view function) {
   static const std::map<std::string, std::string, std::less<>> kInstead = {
       {"hash", "hash_bucket(x, n) gives one of n buckets, the same on every machine"},
       {"md5", "hash_bucket(x, n) gives one of n buckets; md5 can be had in a table's SQL"},
-      {"now", "a feature is as of the time asked: use the view's timestamp"},
-      {"current_date", "a feature is as of the time asked: use the view's timestamp"},
-      {"today", "a feature is as of the time asked: use the view's timestamp"},
-      {"get_current_timestamp", "a feature is as of the time asked: use the view's timestamp"},
+      {"current_date", "now() is the time asked, in a feature view outside of aggregates: CAST(now() AS DATE)"},
+      {"today", "now() is the time asked, in a feature view outside of aggregates: CAST(now() AS DATE)"},
       {"list_filter", "functions over elements are for a table's SQL; list_contains, list_sum and the like are there"},
       {"list_transform", "functions over elements are for a table's SQL; list_contains, list_sum and the like are there"},
       {"list_apply", "functions over elements are for a table's SQL; list_contains, list_sum and the like are there"},
@@ -138,8 +138,12 @@ int64_t IntervalUnitMicros(std::string_view function) {
 }
 
 int64_t IntervalUnitMonths(std::string_view function) {
-  constexpr std::array<std::pair<std::string_view, int64_t>, 6> kUnits = {
-      {{"to_months", 1}, {"to_quarters", 3}, {"to_years", 12}, {"to_decades", 120}, {"to_centuries", 1200}, {"to_millennia", 12000}}};
+  constexpr std::array<std::pair<std::string_view, int64_t>, 6> kUnits = {{{"to_months", 1},
+                                                                           {"to_quarters", 3},
+                                                                           {"to_years", 12},
+                                                                           {"to_decades", 120},
+                                                                           {"to_centuries", 1200},
+                                                                           {"to_millennia", 12000}}};
   for (const auto& [name, months] : kUnits) {
     if (name == function) return months;
   }
@@ -173,10 +177,25 @@ std::optional<Type> TypeOfSql(std::string_view sql_type) {
 
 std::string CanonicalUnit(std::string unit) {
   std::transform(unit.begin(), unit.end(), unit.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  static const std::map<std::string, std::string> kNames = {
-      {"dow", "dayofweek"}, {"weekday", "dayofweek"}, {"doy", "dayofyear"}, {"dayofmonth", "day"}, {"weekofyear", "week"},
-      {"h", "hour"},        {"ms", "millisecond"},   {"us", "microsecond"}, {"centuries", "century"}, {"millennia", "millennium"}, {"m", "minute"},          {"min", "minute"},    {"mins", "minute"},    {"s", "second"},
-      {"sec", "second"},    {"secs", "second"},       {"d", "day"},         {"w", "week"},         {"y", "year"}};
+  static const std::map<std::string, std::string> kNames = {{"dow", "dayofweek"},
+                                                            {"weekday", "dayofweek"},
+                                                            {"doy", "dayofyear"},
+                                                            {"dayofmonth", "day"},
+                                                            {"weekofyear", "week"},
+                                                            {"h", "hour"},
+                                                            {"ms", "millisecond"},
+                                                            {"us", "microsecond"},
+                                                            {"centuries", "century"},
+                                                            {"millennia", "millennium"},
+                                                            {"m", "minute"},
+                                                            {"min", "minute"},
+                                                            {"mins", "minute"},
+                                                            {"s", "second"},
+                                                            {"sec", "second"},
+                                                            {"secs", "second"},
+                                                            {"d", "day"},
+                                                            {"w", "week"},
+                                                            {"y", "year"}};
   if (const auto known = kNames.find(unit); known != kNames.end()) return known->second;
   if (unit.size() > 1 && unit.back() == 's') unit.pop_back();
   return unit;

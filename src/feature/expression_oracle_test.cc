@@ -26,11 +26,12 @@ const std::map<std::string, std::vector<std::string>, std::less<>> kColumns = {
     {"I", {"i", "j", "n"}}, {"D", {"d", "e"}}, {"T", {"s", "w"}}, {"B", {"b"}},   {"S", {"t", "u"}}, {"A", {"a"}},
     {"LI", {"li"}},         {"LD", {"ld"}},    {"LT", {"lt"}},    {"LB", {"lb"}}, {"LS", {"ls"}},    {"LA", {"la"}}};
 
-const std::vector<Field> kFields = {
-    {"i", Type::kInt64},      {"j", Type::kInt64},       {"n", Type::kInt64},     {"d", Type::kDouble},   {"e", Type::kDouble},
-    {"s", Type::kText},       {"w", Type::kText},        {"b", Type::kBool},      {"t", Type::kTimestamp}, {"u", Type::kTimestamp},
-    {"a", Type::kDate},       {"li", Type::kInt64List},  {"ld", Type::kDoubleList}, {"lt", Type::kTextList}, {"lb", Type::kBoolList},
-    {"ls", Type::kTimestampList}, {"la", Type::kDateList}};
+const std::vector<Field> kFields = {{"i", Type::kInt64},          {"j", Type::kInt64},     {"n", Type::kInt64},
+                                    {"d", Type::kDouble},         {"e", Type::kDouble},    {"s", Type::kText},
+                                    {"w", Type::kText},           {"b", Type::kBool},      {"t", Type::kTimestamp},
+                                    {"u", Type::kTimestamp},      {"a", Type::kDate},      {"li", Type::kInt64List},
+                                    {"ld", Type::kDoubleList},    {"lt", Type::kTextList}, {"lb", Type::kBoolList},
+                                    {"ls", Type::kTimestampList}, {"la", Type::kDateList}};
 
 std::vector<Template> Templates() {
   std::vector<Template> all = {
@@ -137,8 +138,10 @@ std::vector<Template> Templates() {
       {"D", "epoch([{S}|{A}])"},
       {"D", "epoch({S} - {S})", 1},
       {"I", "[epoch_ms|epoch_us|epoch_ns]({S})"},
-      {"S", "date_trunc(['year'|'quarter'|'month'|'week'|'day'|'hour'|'minute'|'second'|'millisecond'|'microsecond'], [{S}|{A}])"},
-      {"I", "[date_diff|date_sub](['year'|'quarter'|'month'|'week'|'day'|'hour'|'minute'|'second'|'millisecond'|'microsecond'], {S}, {S})"},
+      {"S",
+       "date_trunc(['year'|'quarter'|'month'|'week'|'day'|'hour'|'minute'|'second'|'millisecond'|'microsecond'], [{S}|{A}])"},
+      {"I",
+       "[date_diff|date_sub](['year'|'quarter'|'month'|'week'|'day'|'hour'|'minute'|'second'|'millisecond'|'microsecond'], {S}, {S})"},
       {"S", "({S} [+|-] to_[days|hours|minutes|seconds|months|years|weeks](({I} % 1000)::INTEGER))"},
       {"S", "({S} [+ INTERVAL 90 MINUTE|- INTERVAL 3 DAY|+ INTERVAL 1 MONTH|- INTERVAL 7 YEAR])"},
       {"S", "time_bucket(INTERVAL [15 MINUTE|2 DAY|1 WEEK|7 HOUR|1 MONTH|3 MONTH|1 YEAR], {S})"},
@@ -152,7 +155,8 @@ std::vector<Template> Templates() {
       {"A", "make_date(({I} % 100000)::INTEGER)"},
       {"S", "make_timestamp({I})"},
       {"S", "make_timestamp(2000 + {i}, abs({I} % 13), abs({I} % 30), abs({I} % 25), abs({I} % 61), abs({D} % 59))"},
-      {"T", "strftime({S}, ['%Y-%m-%d %H:%M:%S.%f'|'%y %j %a %A %b %B %p %I'|'%w %u %U %W %G %V %%'|'%-d.%-m. %-H:%-I:%-M:%-S %-j'|'%c|%x|%X|%g|%n'])"},
+      {"T",
+       "strftime({S}, ['%Y-%m-%d %H:%M:%S.%f'|'%y %j %a %A %b %B %p %I'|'%w %u %U %W %G %V %%'|'%-d.%-m. %-H:%-I:%-M:%-S %-j'|'%c|%x|%X|%g|%n'])"},
       {"S", "([t|u] AT TIME ZONE 'UTC' AT TIME ZONE ['America/New_York'|'Asia/Kolkata'|'UTC'])"},
       // lists
       {"I", "list_sum({LI})"},
@@ -193,7 +197,8 @@ std::vector<Template> Templates() {
     for (const auto& [result, sql] : lists) {
       std::string text = sql;
       for (const auto& [from, to] : {std::pair<std::string, std::string>{"{L}", "{L" + e + "}"}, {"{E}", "{" + e + "}"}}) {
-        for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) text.replace(at, from.size(), to);
+        for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+          text.replace(at, from.size(), to);
       }
       all.push_back({result == "L" ? "L" + e : result, text});
     }
@@ -297,22 +302,31 @@ class OracleWriter {
 
 Columns HurtfulRows() {
   std::mt19937_64 random(7);
-  const std::vector<Value> integers = {int64_t{0}, int64_t{1}, int64_t{-1}, int64_t{15}, int64_t{-25}, int64_t{5}, int64_t{123456},
-                                       int64_t{2}, int64_t{90'000'000'000'000'001}};
-  const std::vector<Value> numbers = {0.0,        0.5,  -0.5, 1.5, 2.5, -2.5, 1e-7, 123456.789, 1e15, 1e16, 3.0, -0.0, 1.0, -1.0, 45.25,
-                                      std::numeric_limits<double>::infinity(), std::nan("")};
-  const std::vector<Value> texts = {std::string(),   std::string("a"),     std::string("ab"),     std::string("aXb"), std::string("é_"),
-                                    std::string(" b a "), std::string("日本語"), std::string("a\nb"), std::string("abc abc"),
-                                    std::string("it's, [a]"), std::string("NULL"), std::string("12"), std::string("1.5")};
+  const std::vector<Value> integers = {int64_t{0},      int64_t{1},   int64_t{-1},
+                                       int64_t{15},     int64_t{-25}, int64_t{5},
+                                       int64_t{123456}, int64_t{2},   int64_t{90'000'000'000'000'001}};
+  const std::vector<Value> numbers = {0.0,         0.5,  -0.5, 1.5,  2.5, -2.5, 1e-7,  123456.789,
+                                      1e15,        1e16, 3.0,  -0.0, 1.0, -1.0, 45.25, std::numeric_limits<double>::infinity(),
+                                      std::nan("")};
+  const std::vector<Value> texts = {std::string(),          std::string("a"),         std::string("ab"),     std::string("aXb"),
+                                    std::string("é_"),      std::string(" b a "),     std::string("日本語"), std::string("a\nb"),
+                                    std::string("abc abc"), std::string("it's, [a]"), std::string("NULL"),   std::string("12"),
+                                    std::string("1.5")};
   const auto scalar = [&](Type type) -> Value {
     if (random() % 7 == 0) return {};
     switch (type) {
-      case Type::kInt64: return integers[random() % integers.size()];
-      case Type::kDouble: return numbers[random() % numbers.size()];
-      case Type::kBool: return random() % 2 == 0;
-      case Type::kText: return texts[random() % texts.size()];
-      case Type::kTimestamp: return Timestamp{static_cast<int64_t>(random() % 3'000'000'000) * 1'000'007 - 1'000'000'000'000'000};
-      default: return Date{static_cast<int32_t>(random() % 30000) - 8000};
+      case Type::kInt64:
+        return integers[random() % integers.size()];
+      case Type::kDouble:
+        return numbers[random() % numbers.size()];
+      case Type::kBool:
+        return random() % 2 == 0;
+      case Type::kText:
+        return texts[random() % texts.size()];
+      case Type::kTimestamp:
+        return Timestamp{static_cast<int64_t>(random() % 3'000'000'000) * 1'000'007 - 1'000'000'000'000'000};
+      default:
+        return Date{static_cast<int32_t>(random() % 30000) - 8000};
     }
   };
   Columns rows;
@@ -349,7 +363,8 @@ bool Agree(const Value& a, const Value& b, int ulps) {
   if (p == nullptr || q == nullptr) return a == b;
   const std::vector<Value> left = ListElements(*p);
   const std::vector<Value> right = ListElements(*q);
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(), [](const Value& l, const Value& r) { return Agree(l, r, 0); });
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [](const Value& l, const Value& r) { return Agree(l, r, 0); });
 }
 
 void CollectFunctions(const Expression& expression, std::set<std::string>& seen) {
@@ -369,9 +384,8 @@ bool AnyPartFails(const Expression& expression, const std::vector<Type>& types, 
   TextPool texts;
   Evaluation evaluation{inputs, texts};
   Evaluate(*node, evaluation);
-  return evaluation.failures > 0 || std::any_of(expression.arguments.begin(), expression.arguments.end(), [&](const Expression& part) {
-           return AnyPartFails(part, types, inputs);
-         });
+  return evaluation.failures > 0 || std::any_of(expression.arguments.begin(), expression.arguments.end(),
+                                                [&](const Expression& part) { return AnyPartFails(part, types, inputs); });
 }
 
 class ExpressionOracleTest : public testing::SessionTest {
@@ -434,7 +448,7 @@ TEST_F(ExpressionOracleTest, EveryFunctionAgreesWithDuckDb) {
   }
   RecordProperty("expressions", compared);
   EXPECT_GT(compared, written * 4 / 5) << fmt::format("{}", fmt::join(refused_, "\n"));
-  // Every function in every form is compared; hash_bucket is ours alone, with a test of its own.
+  // Every function in every form is compared; hash_bucket and now() have tests of their own.
   for (const ScalarFunction& function : ScalarFunctions()) {
     if (function.name == "hash_bucket" || function.parameters.empty()) continue;  // those without arguments are constants
     std::string signature = std::string(function.name) + "(";
@@ -442,14 +456,16 @@ TEST_F(ExpressionOracleTest, EveryFunctionAgreesWithDuckDb) {
     EXPECT_TRUE(functions_.contains(signature)) << signature << ") is never written";
   }
   for (const std::string& name : FunctionNames()) {
-    EXPECT_TRUE(name == "hash_bucket" || name == "pi" || functions_.contains(name)) << name << " is never written";
+    EXPECT_TRUE(name == "hash_bucket" || name == "pi" || name == "now" || functions_.contains(name))
+        << name << " is never written";
   }
 }
 
 /// Random moments in many zones, and the seconds around changes of the clocks, there and back.
 TEST_F(ExpressionOracleTest, TimeZonesAgreeWithDuckDb) {
-  const char* zones[] = {"America/New_York", "Europe/Berlin", "Europe/Dublin", "Africa/Casablanca", "Asia/Kolkata", "Asia/Kathmandu",
-                         "Australia/Lord_Howe", "America/St_Johns", "Pacific/Apia", "Antarctica/Troll", "America/Sao_Paulo", "UTC"};
+  const char* zones[] = {"America/New_York", "Europe/Berlin",    "Europe/Dublin",       "Africa/Casablanca",
+                         "Asia/Kolkata",     "Asia/Kathmandu",   "Australia/Lord_Howe", "America/St_Johns",
+                         "Pacific/Apia",     "Antarctica/Troll", "America/Sao_Paulo",   "UTC"};
   for (const char* zone : zones) {
     SCOPED_TRACE(zone);
     const auto moments = session_->Query(fmt::format(
@@ -458,12 +474,14 @@ TEST_F(ExpressionOracleTest, TimeZonesAgreeWithDuckDb) {
         "TIMESTAMP '2011-12-29') + range * 600000000 FROM range(500))"));
     ASSERT_TRUE(moments.ok()) << moments.error().Format();
     ASSERT_TRUE(session_->LoadTemporary("moments", *moments).ok());
-    for (const std::string form : {"t AT TIME ZONE '{}'", "(t::TIMESTAMPTZ) AT TIME ZONE '{}'", "t AT TIME ZONE 'UTC' AT TIME ZONE '{}'"}) {
+    for (const std::string form :
+         {"t AT TIME ZONE '{}'", "(t::TIMESTAMPTZ) AT TIME ZONE '{}'", "t AT TIME ZONE 'UTC' AT TIME ZONE '{}'"}) {
       const std::string sql = fmt::format(fmt::runtime(form), zone);
       SCOPED_TRACE(sql);
       const auto expected = session_->Query("SELECT t, (" + sql + ")::TIMESTAMP AS x FROM moments");
       ASSERT_TRUE(expected.ok()) << expected.error().Format();
-      const auto program = CompileExpressions({{"x", sql, {}}, {"h", "hour(" + sql + ")", {}}}, {{"t", Type::kTimestamp}}, *session_);
+      const auto program =
+          CompileExpressions({{"x", sql, {}}, {"h", "hour(" + sql + ")", {}}}, {{"t", Type::kTimestamp}}, *session_);
       ASSERT_TRUE(program.ok()) << program.error().Format();
       const auto actual = RowProgram::FromJson(program->ToJson())->Evaluate(*moments);
       ASSERT_TRUE(actual.ok());
@@ -485,7 +503,8 @@ TEST_F(ExpressionOracleTest, TimesThatNoClockIsKnownForAreNull) {
   ASSERT_TRUE(program.ok());
   Columns rows;
   rows.columns.emplace_back("t", Type::kTimestamp);
-  for (const char* text : {"1899-12-31T23:59:59Z", "2100-01-01T00:00:00Z"}) rows.columns[0].AppendInt(ParseTimestamp(text)->micros);
+  for (const char* text : {"1899-12-31T23:59:59Z", "2100-01-01T00:00:00Z"})
+    rows.columns[0].AppendInt(ParseTimestamp(text)->micros);
   rows.columns[0].AppendInt(INT64_MAX);
   const auto result = program->Evaluate(rows);
   for (size_t row = 0; row < 3; ++row) EXPECT_TRUE(result->columns[0].IsNull(row));

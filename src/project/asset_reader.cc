@@ -253,8 +253,8 @@ void AssetReader::CheckPushed(const SourceAsset& source, const YamlNode& documen
            "declare them: 'contract: {columns: {NAME: {type: ...}}}'");
   }
   if (source.history) {
-    Report("wrong_rule", "a pushed source is no export of history: its rows are known when they arrive", PlaceIn(document, "history"),
-           "leave out 'history'");
+    Report("wrong_rule", "a pushed source is no export of history: its rows are known when they arrive",
+           PlaceIn(document, "history"), "leave out 'history'");
   }
 }
 
@@ -297,18 +297,34 @@ FeatureViewAsset AssetReader::ReadView(const std::string& name, const YamlNode& 
   view.from = TextOf(document, "from");
   if (const YamlNode* ttl = document.Find("ttl")) view.ttl = ReadDuration(ttl, {});
   view.lookback = ReadDuration(document.Find("lookback"), view.lookback);
-  for (const YamlEntry& feature : Part(document, "features").entries) view.features.push_back(ReadFeature(feature));
+  if (const YamlNode* lateness = document.Find("lateness")) view.lateness = ReadDuration(lateness, {});
+  for (const YamlEntry& feature : Part(document, "features").entries) view.features.push_back(ReadFeature(feature, document));
   CheckFeatureColumns(view, document);
   return view;
 }
 
-FeatureDefinition AssetReader::ReadFeature(const YamlEntry& entry) {
+FeatureDefinition AssetReader::ReadFeature(const YamlEntry& entry, const YamlNode& view) {
   FeatureDefinition feature;
   feature.name = entry.key;
   const YamlNode& value = *entry.value.Find("value");
   feature.value = value.text;
   feature.place = value.ContentPlace();
   for (const YamlNode& window : Part(entry.value, "windows").items) feature.windows.push_back(ReadDuration(&window, {}));
+  // What a feature does not say for itself, its view says for all of them.
+  const auto find = [&](std::string_view key) {
+    const YamlNode* own = entry.value.Find(key);
+    return own != nullptr ? own : view.Find(key);
+  };
+  feature.delay = ReadDuration(find("delay"), {});
+  if (const YamlNode* session = entry.value.Find("session")) feature.session = ReadDuration(session, {});
+  const YamlNode* own_hop = entry.value.Find("hop");
+  if (own_hop != nullptr && (feature.windows.empty() || feature.session)) {
+    Report("hop_without_window", "'" + feature.name + "' has a hop and no window that begins with it", own_hop->place,
+           feature.session ? "a session begins with its first row: leave out 'hop'" : "add 'windows', or leave out 'hop'");
+  }
+  const YamlNode* hop = find("hop");
+  if (hop != nullptr && !feature.windows.empty() && !feature.session) feature.hop = ReadDuration(hop, {});
+  if (const YamlNode* most = find("max_events")) feature.max_events = static_cast<int64_t>(most->Number());
   if (const YamlNode* otherwise = entry.value.Find("default")) feature.default_value = otherwise->ToValue();
   ParseText(feature.value, feature.place);
   return feature;
@@ -327,8 +343,11 @@ void AssetReader::CheckFeatureColumns(const FeatureViewAsset& view, const YamlNo
     }
     if (!view.ttl) continue;
     for (const YamlNode& window : Part(entry.value, "windows").items) {
-      if (ReadDuration(&window, {}) <= *view.ttl) continue;
-      Report("window_beyond_ttl", "the window '" + window.text + "' is longer than the view's ttl, " + FormatDuration(*view.ttl),
+      if (ReadDuration(&window, {}).micros + feature->delay.micros <= view.ttl->micros) continue;
+      const std::string with_delay = feature->delay == Duration{0} ? "" : " and the delay of " + FormatDuration(feature->delay);
+      Report("window_beyond_ttl",
+             "the window '" + window.text + "'" + with_delay + (with_delay.empty() ? " is" : " are") +
+                 " longer than the view's ttl, " + FormatDuration(*view.ttl),
              window.place, "rows older than the ttl are never seen: make the ttl longer or the window shorter");
     }
   }

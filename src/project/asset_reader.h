@@ -39,7 +39,7 @@ class AssetReader {
   void CheckContractNames(const SourceAsset& source, const YamlNode& document);
   void CheckPushed(const SourceAsset& source, const YamlNode& document);
   void ReadPythonColumns(const YamlNode& document, TableAsset* table);
-  FeatureDefinition ReadFeature(const YamlEntry& entry);
+  FeatureDefinition ReadFeature(const YamlEntry& entry, const YamlNode& view);
   void CheckFeatureColumns(const FeatureViewAsset& view, const YamlNode& document);
   ModelFeature ReadModelFeature(const YamlNode& node);
   ModelFeature ReadExpression(const std::string& name, const YamlNode& node);

@@ -105,10 +105,15 @@ std::string CanonicalDefinition(const FeatureViewAsset& view, const CanonicalExp
   Json json = {{"kind", "feature_view"}, {"entity", view.entity}, {"from", view.from}};
   json["ttl"] = view.ttl ? Json(FormatDuration(*view.ttl)) : Json(nullptr);
   json["lookback"] = FormatDuration(view.lookback);
+  if (view.lateness) json["lateness"] = FormatDuration(*view.lateness);
   json["features"] = Json::object();
   for (const FeatureDefinition& feature : view.features) {
     Json one = {{"value", canonical(feature.value)}, {"windows", Json::array()}, {"default", ValueAsJson(feature.default_value)}};
     for (const Duration& window : feature.windows) one["windows"].push_back(FormatDuration(window));
+    if (feature.delay != Duration{0}) one["delay"] = FormatDuration(feature.delay);
+    if (feature.hop) one["hop"] = FormatDuration(*feature.hop);
+    if (feature.session) one["session"] = FormatDuration(*feature.session);
+    if (feature.max_events) one["max_events"] = *feature.max_events;
     json["features"][feature.name] = std::move(one);
   }
   return json.dump();

@@ -81,8 +81,12 @@ struct TableAsset {
 
 struct FeatureDefinition {
   std::string name;
-  std::string value;              ///< aggregate expression in DuckDB's dialect, or one over other features
-  std::vector<Duration> windows;  ///< empty: whole history within the ttl
+  std::string value;                  ///< aggregate expression in DuckDB's dialect, or one over other features
+  std::vector<Duration> windows;      ///< empty: whole history within the ttl
+  Duration delay{0};                  ///< windows end this long before the time asked; that of the view unless it has its own
+  std::optional<Duration> hop;        ///< windows begin at multiples of it
+  std::optional<Duration> session;    ///< rows back to the first gap longer than this
+  std::optional<int64_t> max_events;  ///< up to how many quantiles and the like are exact; nullopt: the kernel's default
   Value default_value;
   Place place;  ///< of the value
 };
@@ -97,6 +101,7 @@ struct FeatureViewAsset {
   std::string from;
   std::optional<Duration> ttl;       ///< rows older than this at the time asked are not seen
   Duration lookback{kMicrosPerDay};  ///< how far back an online query may ask
+  std::optional<Duration> lateness;  ///< rows that became known later than this after their event time are never seen
   std::vector<FeatureDefinition> features;
   Place place;
 };

@@ -203,6 +203,11 @@ TEST_F(ProjectTest, FingerprintsFollowMeaning) {
       {"features/spending.yaml", "sum(amount)", "\"SUM( amount )\"", {}},
       {"features/spending.yaml", "ttl: 30d", "lookback: 1d\nttl: 30d # a month", {}},
       {"features/spending.yaml", "windows: [24h, 7d]", "windows: [24h, 8d]", {"big_order", "spending"}},
+      {"features/spending.yaml", "ttl: 30d", "delay: 0s\nttl: 30d", {}},
+      {"features/spending.yaml", "ttl: 30d", "delay: 1h\nttl: 30d", {"big_order", "spending"}},
+      {"features/spending.yaml", "ttl: 30d", "lateness: 1h\nttl: 30d", {"big_order", "spending"}},
+      {"features/spending.yaml", "ttl: 30d", "hop: 1h\nttl: 30d", {"big_order", "spending"}},
+      {"features/spending.yaml", "ttl: 30d", "max_events: 10\nttl: 30d", {"big_order", "spending"}},
       {"models/big_order.yaml", "interval: 2d", "interval: 3d", {}},
       {"models/big_order.yaml", "at_most_every: 7d", "at_most_every: 8d", {}},
       {"models/big_order.yaml", "rounds: 50", "rounds: 51", {"big_order"}},
@@ -365,6 +370,17 @@ TEST_F(ProjectTest, ValuesThatContradictEachOtherAreRefused) {
        "5 |   total: {value: sum(amount), windows: [1d, 7d, 40d], default: 0}\n  |                                               "
        "  ^^^\n"
        "hint: rows older than the ttl are never seen: make the ttl longer or the window shorter\n"},
+      {"features/spending.yaml", "windows: [24h, 7d]", "windows: [24h, 7d], delay: 25d",
+       "error: the window '7d' and the delay of 25d are longer than the view's ttl, 30d\n --> features/spending.yaml:5:46\n"
+       "5 |   total: {value: sum(amount), windows: [24h, 7d], delay: 25d, default: 0}\n"
+       "  |                                              ^^\n"
+       "hint: rows older than the ttl are never seen: make the ttl longer or the window shorter\n"},
+      {"features/spending.yaml", "last_amount: {value:", "last_amount: {hop: 1h, value:",
+       "error: 'last_amount' has a hop and no window that begins with it\n --> features/spending.yaml:6:22\n"},
+      {"features/spending.yaml", "windows: [24h, 7d]", "windows: [24h, 7d], session: 1h, hop: 1h",
+       "error: 'total' has a hop and no window that begins with it\n --> features/spending.yaml:5:69\n"},
+      {"features/spending.yaml", "ttl: 30d", "max_events: 0\nttl: 30d",
+       "error: 'max_events' must be at least 1, not 0\n --> features/spending.yaml:3:13\n3 | max_events: 0\n  |             ^\n"},
       {"features/spending.yaml", "ttl: 30d", "ttl: 40000d",
        "error: '40000d' is not a duration\n --> features/spending.yaml:3:6\n3 | ttl: 40000d\n  |      ^^^^^^\nhint: the longest "
        "is 36500d\n"
@@ -522,7 +538,8 @@ TEST_F(ProjectTest, ATableMayBeInPython) {
   EXPECT_EQ(project->python.interpreter, "env");
   EXPECT_EQ(project->python.memory_limit_mb, 3072);
   EXPECT_EQ(project->python.time_limit.micros, 300 * kMicrosPerSecond);
-  for (const char* name : {"tables/paid.py", "prices.py", "requirements.txt"}) EXPECT_TRUE(project->definitions.contains(name)) << name;
+  for (const char* name : {"tables/paid.py", "prices.py", "requirements.txt"})
+    EXPECT_TRUE(project->definitions.contains(name)) << name;
   const std::string definition = project->Find("paid")->definition;
   files["prices.py"] = "# cheap\ndef above(rows,  price):\n\n    return rows\n";
   Write(files);
@@ -538,7 +555,9 @@ TEST_F(ProjectTest, WhatIsWrongWithATableInPythonHasItsPlace) {
     files[name] = text;
     Write(files);
     const auto project = LoadProject(folder_.path());
-    return project.ok() ? "" : project.error().code + " " + project.error().place->file + ":" + std::to_string(project.error().place->line);
+    return project.ok()
+               ? ""
+               : project.error().code + " " + project.error().place->file + ":" + std::to_string(project.error().place->line);
   };
   EXPECT_EQ(first("prices.py", "# fine\n"), "");
   EXPECT_EQ(first("prices.py", "\xFF"), "not_utf8 prices.py:0");

@@ -46,10 +46,12 @@ TEST(SchemaValidator, AcceptsWhatTheFormatsAllow) {
   EXPECT_EQ(Problems("source", "from: {files: a.csv, null: NA}\n"), "");
   EXPECT_EQ(Problems("table", "key: [id]\ntimestamp: t\nknown_at: t\nupdate: append\n"), "");
   EXPECT_EQ(Problems("feature_view", kView), "");
-  EXPECT_EQ(Problems("feature_view",
-                     "entity: [id]\nfrom: orders\nttl: 7d\nlookback: 4w\nfeatures:\n  a: {value: last(x), default: none}\n  b: "
-                     "{value: 1, default: 0.5}\n"),
-            "");
+  EXPECT_EQ(
+      Problems("feature_view",
+               "entity: [id]\nfrom: orders\nttl: 7d\nlookback: 4w\ndelay: 2h\nhop: 1h\nlateness: 0s\nmax_events: 100\nfeatures:\n"
+               "  a: {value: last(x), default: none, delay: 0s}\n  b: {value: 1, default: 0.5, max_events: 10}\n"
+               "  c: {value: count(*), session: 30m}\n  d: {value: count(*), windows: [7d], hop: 1d}\n"),
+      "");
   EXPECT_EQ(
       Problems(
           "model",
@@ -69,7 +71,7 @@ TEST(SchemaValidator, UnknownKeysComeWithASuggestion) {
   EXPECT_EQ(Problems("feature_view", "entity: [id]\nfrom: orders\nfeatures:\n  total: {value: sum(amount), windws: [7d]}\n"),
             "error: unknown key 'windws' in a feature\n --> a.yaml:4:31\n"
             "4 |   total: {value: sum(amount), windws: [7d]}\n  |                               ^^^^^^\n"
-            "hint: did you mean 'windows'? allowed: value, windows, default\n");
+            "hint: did you mean 'windows'? allowed: value, windows, delay, hop, session, max_events, default\n");
   EXPECT_EQ(Problems("tidemill", "project: a\nprofiles: {}\n"),
             "error: unknown key 'profiles' in a project\n --> a.yaml:2:1\n2 | profiles: {}\n  | ^^^^^^^^\n"
             "hint: allowed: project, memory_limit, threads, now, python\n");

@@ -41,7 +41,7 @@ class Defaults {
       : records_(OutputTypes(*program, outputs)) {
     EntityKernel kernel(program);
     FeatureRow row(*program, outputs);
-    kernel.Query(0, row.all());
+    kernel.Query(kNoTime, row.all());
     records_.Resize(1);
     records_.Set(0, row.wanted(), texts_);
   }
@@ -116,7 +116,7 @@ class LatestJoiner : public ViewJoiner {
  public:
   static bool Answers(const CompiledProgram& program) {
     const auto& aggregates = program.aggregates();
-    if (program.windows().size() != 1 || program.limits_lateness()) return false;
+    if (program.windows().size() != 1 || program.limits_lateness() || program.uses_time()) return false;
     const WindowPlan& window = program.windows()[0];
     const bool plain = window.hop == 0 && window.session == 0 && window.limit == WindowPlan::kForever;
     return plain && std::all_of(aggregates.begin(), aggregates.end(), [](const AggregatePlan& plan) {
@@ -154,7 +154,7 @@ class LatestJoiner : public ViewJoiner {
     for (size_t row = 0; row < rows.size(); ++row) {
       for (size_t i = 0; i < latest.size(); ++i) latest[i] = rows.Slot(static_cast<size_t>(program.aggregates()[i].slot), row);
       texts.Reset();
-      program.FillOutputs(latest, texts, features.all());
+      program.FillOutputs(latest, kNoTime, texts, features.all());
       records_.Set(row, features.wanted(), texts_);
     }
   }

@@ -180,6 +180,30 @@ TEST_F(MaterializeTest, InAnyCutsOnlineEqualsBatch) {
   }
 }
 
+/// A state brought up to a time that has not come yet takes in what is known in between all the same.
+TEST_F(MaterializeTest, AnEndInTheFutureHidesNoRow) {
+  std::mt19937_64 random(9);
+  ASSERT_TRUE(session_->LoadTemporary("all_events", RandomRows(random, 500, 400)).ok());
+  const auto rows_until = [&](int64_t second) {
+    Execute("CREATE OR REPLACE TEMP TABLE events AS SELECT * FROM all_events WHERE epoch_us(_known_at) <= " +
+            std::to_string(second * kSecond));
+  };
+  std::vector<FeatureDefinition> features = Features();
+  features.push_back(Feature("all", "sum(x)"));
+  Program program = Compile({"k", "g"}, std::move(features));
+  program.lookback = Duration{200'000 * kSecond};
+  rows_until(150);
+  Materialize(program, 100'000);
+  for (const int64_t second : {200, 300, 460}) {
+    rows_until(second);
+    Materialize(program, second);
+    ExpectEqualToBatch(program, second, random);
+  }
+  rows_until(500);
+  Materialize(program, 100'001);
+  ExpectEqualToBatch(program, 500, random);
+}
+
 TEST_F(MaterializeTest, ReadsOnlyWhatIsNew) {
   std::mt19937_64 random(4);
   ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 300, 400)).ok());

@@ -8,18 +8,20 @@
 namespace tidemill {
 namespace {
 
-enum class Shape { kNone, kAny, kNumber, kNumberOrInteger, kBool };
+enum class Shape { kNone, kAny, kPlain, kNumber, kNumberOrInteger, kBool };
 
 struct Kind {
   std::string_view name;
   std::vector<Shape> arguments;
   const AggregateParameter* parameter;  ///< nullptr: none
   bool skips_nulls;
-  std::optional<Type> result;  ///< nullopt: that of the first argument
+  std::optional<Type> result;  ///< nullopt: that of the first argument; kList: a list of it
+  static constexpr Type kList = Type::kBoolList;
 };
 
 constexpr AggregateParameter kRowsBack = {Type::kInt64, 0, 1e6, "a number of rows, from 0 to 1000000", 1};
 constexpr AggregateParameter kFraction = {Type::kDouble, 0, 1, "a fraction from 0 to 1", {}};
+constexpr AggregateParameter kHowMany = {Type::kInt64, 1, 1000, "how many, from 1 to 1000", {}};
 constexpr AggregateParameter kHalfLife = {
     Type::kInt64, 1,   36'500.0 * static_cast<double>(kMicrosPerDay), "a length of time above 0, for instance INTERVAL 7 DAYS",
     {},           true};
@@ -28,7 +30,7 @@ const std::vector<Kind>& Kinds() {
   static const std::vector<Kind> kKinds = {
       {"count_rows", {}, nullptr, false, Type::kInt64},
       {"count", {Shape::kAny}, nullptr, true, Type::kInt64},
-      {"count_distinct", {Shape::kAny}, nullptr, true, Type::kInt64},
+      {"count_distinct", {Shape::kPlain}, nullptr, true, Type::kInt64},
       {"sum", {Shape::kNumberOrInteger}, nullptr, true, std::nullopt},
       {"avg", {Shape::kNumberOrInteger}, nullptr, true, Type::kDouble},
       {"min", {Shape::kAny}, nullptr, true, std::nullopt},
@@ -52,6 +54,17 @@ const std::vector<Kind>& Kinds() {
       {"covar_pop", {Shape::kNumber, Shape::kNumber}, nullptr, true, Type::kDouble},
       {"regr_slope", {Shape::kNumber, Shape::kNumber}, nullptr, true, Type::kDouble},
       {"slope", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"sum_distinct", {Shape::kNumberOrInteger}, nullptr, true, std::nullopt},
+      {"avg_distinct", {Shape::kNumberOrInteger}, nullptr, true, Type::kDouble},
+      {"var_samp_distinct", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"var_pop_distinct", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"stddev_samp_distinct", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"stddev_pop_distinct", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"skewness_distinct", {Shape::kNumber}, nullptr, true, Type::kDouble},
+      {"approx_count_distinct", {Shape::kPlain}, nullptr, true, Type::kInt64},
+      {"mode", {Shape::kPlain}, nullptr, true, std::nullopt},
+      {"top_k", {Shape::kPlain}, &kHowMany, true, Kind::kList},
+      {"list", {Shape::kPlain}, &kHowMany, false, Kind::kList},
       {"ewm_mean", {Shape::kNumber}, &kHalfLife, true, Type::kDouble},
   };
   return kKinds;
@@ -68,6 +81,8 @@ bool Fits(Shape shape, Type type) {
       return false;
     case Shape::kAny:
       return true;
+    case Shape::kPlain:
+      return !IsList(type);
     case Shape::kNumber:
       return type == Type::kDouble;
     case Shape::kNumberOrInteger:
@@ -97,6 +112,11 @@ size_t RowArgumentsOf(std::string_view function) {
   return kind == nullptr ? 0 : kind->arguments.size();
 }
 
+bool HasSketch(std::string_view function) {
+  return function == "count_distinct" || function == "median" || function == "quantile_cont" || function == "mode" ||
+         function == "top_k";
+}
+
 std::vector<std::string> AggregateNames() {
   std::vector<std::string> names;
   for (const Kind& kind : Kinds()) names.emplace_back(kind.name);
@@ -119,7 +139,8 @@ Result<AggregateSignature> ResolveAggregate(std::string_view function, std::span
   signature.function = kind->name;
   signature.arguments.assign(arguments.begin(), arguments.end());
   signature.skips_nulls = kind->skips_nulls;
-  signature.result = kind->result ? *kind->result : arguments[0];
+  signature.result = kind->result == Kind::kList ? ListType(arguments[0])
+                                                 : kind->result.value_or(kind->arguments.empty() ? Type::kInt64 : arguments[0]);
   return signature;
 }
 

@@ -4,15 +4,18 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
+#include <unordered_map>
 
 #include "feature/program/aggregates.h"
 #include "feature/program/exact_moments.h"
+#include "feature/program/value_keys.h"
 
 /// Aggregates whose rows can be taken out again and whose states can be added up: both shapes, the sliding Aggregator and the
 /// PartialAggregate, are made of one of these, so that each formula is written once. A state has Add(row), Subtract(row),
-/// Add(state), Clear() and Result(), in which NaN stands for "none" as well.
+/// Add(state), Clear(), Result(), and Save, from whose bytes AddSaved adds the same state again (false after damage).
 namespace tidemill::aggregate_states {
 
 /// What an aggregate reads of a row that it takes.
@@ -28,6 +31,12 @@ struct TakenRow {
   Datum Value() const { return rows.Slot(static_cast<size_t>(plan.slot), row); }
 };
 
+/// Wraps around, because damaged counts may overflow.
+inline bool AddSavedCount(VarintReader& reader, int64_t& count) {
+  count = static_cast<int64_t>(static_cast<uint64_t>(count) + static_cast<uint64_t>(reader.Signed()));
+  return reader.ok();
+}
+
 /// count_rows, count, count_if (by its filter).
 class Count {
  public:
@@ -35,6 +44,9 @@ class Count {
   void Add(const TakenRow&) { ++count_; }
   void Subtract(const TakenRow&) { --count_; }
   void Add(const Count& other) { count_ += other.count_; }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const { AppendSigned(count_, bytes); }
+  bool AddSaved(VarintReader& reader) { return AddSavedCount(reader, count_); }
   void Clear() { count_ = 0; }
   Datum Result() const { return Datum::Integer(count_); }
 
@@ -45,10 +57,25 @@ class Count {
 /// sum, avg of integers.
 class IntegerSum {
  public:
-  explicit IntegerSum(const AggregatePlan& plan) : mean_(plan.function == "avg") {}
-  void Add(const TakenRow& row) { sum_ += row.Integer(), ++count_; }
-  void Subtract(const TakenRow& row) { sum_ -= row.Integer(), --count_; }
+  explicit IntegerSum(const AggregatePlan& plan) : mean_(plan.function.starts_with("avg")) {}
+  void Add(const TakenRow& row) { AddValue(row.Integer()); }
+  void Subtract(const TakenRow& row) { SubtractValue(row.Integer()); }
+  void AddValue(int64_t value) { sum_ += value, ++count_; }
+  void SubtractValue(int64_t value) { sum_ -= value, --count_; }
   void Add(const IntegerSum& other) { sum_ += other.sum_, count_ += other.count_; }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const {
+    AppendSigned(count_, bytes);
+    AppendVarint(static_cast<uint64_t>(static_cast<unsigned __int128>(sum_)), bytes);
+    AppendSigned(static_cast<int64_t>(sum_ >> 64), bytes);
+  }
+  bool AddSaved(VarintReader& reader) {
+    if (!AddSavedCount(reader, count_)) return false;
+    const uint64_t low = reader.Unsigned();
+    const auto high = static_cast<unsigned __int128>(static_cast<uint64_t>(reader.Signed()));
+    sum_ = static_cast<__int128>(static_cast<unsigned __int128>(sum_) + (high << 64 | low));
+    return reader.ok();
+  }
   void Clear() { sum_ = 0, count_ = 0; }
   Datum Result() const {
     if (count_ == 0) return Datum::Null();
@@ -67,10 +94,18 @@ class IntegerSum {
 /// sum, avg of numbers.
 class NumberSum {
  public:
-  explicit NumberSum(const AggregatePlan& plan) : mean_(plan.function == "avg") {}
-  void Add(const TakenRow& row) { sum_.Add(row.Number()), ++count_; }
-  void Subtract(const TakenRow& row) { sum_.Subtract(row.Number()), --count_; }
+  explicit NumberSum(const AggregatePlan& plan) : mean_(plan.function.starts_with("avg")) {}
+  void Add(const TakenRow& row) { AddValue(row.Number()); }
+  void Subtract(const TakenRow& row) { SubtractValue(row.Number()); }
+  void AddValue(double value) { sum_.Add(value), ++count_; }
+  void SubtractValue(double value) { sum_.Subtract(value), --count_; }
   void Add(const NumberSum& other) { sum_.Add(other.sum_), count_ += other.count_; }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const {
+    AppendSigned(count_, bytes);
+    sum_.Save(bytes);
+  }
+  bool AddSaved(VarintReader& reader) { return AddSavedCount(reader, count_) && sum_.AddSaved(reader); }
   void Clear() { sum_.Clear(), count_ = 0; }
   Datum Result() const {
     if (count_ == 0) return Datum::Null();
@@ -87,10 +122,15 @@ class NumberSum {
 class Variance {
  public:
   explicit Variance(const AggregatePlan& plan)
-      : ddof_(plan.function.ends_with("_samp") ? 1 : 0), root_(plan.function.starts_with("stddev")) {}
-  void Add(const TakenRow& row) { moments_.Add(row.Number()); }
-  void Subtract(const TakenRow& row) { moments_.Subtract(row.Number()); }
+      : ddof_(plan.function.find("_samp") != std::string::npos ? 1 : 0), root_(plan.function.starts_with("stddev")) {}
+  void Add(const TakenRow& row) { AddValue(row.Number()); }
+  void Subtract(const TakenRow& row) { SubtractValue(row.Number()); }
+  void AddValue(double value) { moments_.Add(value); }
+  void SubtractValue(double value) { moments_.Subtract(value); }
   void Add(const Variance& other) { moments_.Add(other.moments_); }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const { moments_.Save(bytes); }
+  bool AddSaved(VarintReader& reader) { return moments_.AddSaved(reader); }
   void Clear() { moments_.Clear(); }
   Datum Result() const {
     if (moments_.count() <= ddof_ || !moments_.finite()) return Datum::Null();
@@ -110,9 +150,14 @@ inline Datum FiniteOrNull(double value) { return std::isfinite(value) ? Datum::N
 class Skewness {
  public:
   explicit Skewness(const AggregatePlan&) {}
-  void Add(const TakenRow& row) { moments_.Add(row.Number()); }
-  void Subtract(const TakenRow& row) { moments_.Subtract(row.Number()); }
+  void Add(const TakenRow& row) { AddValue(row.Number()); }
+  void Subtract(const TakenRow& row) { SubtractValue(row.Number()); }
+  void AddValue(double value) { moments_.Add(value); }
+  void SubtractValue(double value) { moments_.Subtract(value); }
   void Add(const Skewness& other) { moments_.Add(other.moments_); }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const { moments_.Save(bytes); }
+  bool AddSaved(VarintReader& reader) { return moments_.AddSaved(reader); }
   void Clear() { moments_.Clear(); }
   Datum Result() const { return FiniteOrNull(moments_.Skewness()); }
 
@@ -127,6 +172,9 @@ class Pairs {
   void Add(const TakenRow& row) { pairs_.Add(row.Number(), row.SecondNumber()); }
   void Subtract(const TakenRow& row) { pairs_.Subtract(row.Number(), row.SecondNumber()); }
   void Add(const Pairs& other) { pairs_.Add(other.pairs_); }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const { pairs_.Save(bytes); }
+  bool AddSaved(VarintReader& reader) { return pairs_.AddSaved(reader); }
   void Clear() { pairs_.Clear(); }
   Datum Result() const {
     switch (statistic_) {
@@ -161,6 +209,9 @@ class Trend {
   void Add(const TakenRow& row) { trend_.Add(row.Event(), row.Number()); }
   void Subtract(const TakenRow& row) { trend_.Subtract(row.Event(), row.Number()); }
   void Add(const Trend& other) { trend_.Add(other.trend_); }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const { trend_.Save(bytes); }
+  bool AddSaved(VarintReader& reader) { return trend_.AddSaved(reader); }
   void Clear() { trend_.Clear(); }
   Datum Result() const { return FiniteOrNull(trend_.SlopeADay()); }
 
@@ -175,6 +226,9 @@ class DecayedMean {
   void Add(const TakenRow& row) { mean_.Add(row.Event(), row.Number()); }
   void Subtract(const TakenRow& row) { mean_.Subtract(row.Event(), row.Number()); }
   void Add(const DecayedMean& other) { mean_.Add(other.mean_); }
+  size_t heap_bytes() const { return mean_.heap_bytes(); }
+  void Save(std::string& bytes) const { mean_.Save(bytes); }
+  bool AddSaved(VarintReader& reader) { return mean_.AddSaved(reader); }
   void Clear() { mean_.Clear(); }
   Datum Result() const { return mean_.empty() ? Datum::Null() : Datum::Number(mean_.Mean()); }
 
@@ -189,6 +243,12 @@ class AllOrAny {
   void Add(const TakenRow& row) { ++(row.Integer() != 0 ? true_ : false_); }
   void Subtract(const TakenRow& row) { --(row.Integer() != 0 ? true_ : false_); }
   void Add(const AllOrAny& other) { true_ += other.true_, false_ += other.false_; }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const {
+    AppendSigned(true_, bytes);
+    AppendSigned(false_, bytes);
+  }
+  bool AddSaved(VarintReader& reader) { return AddSavedCount(reader, true_) && AddSavedCount(reader, false_); }
   void Clear() { true_ = false_ = 0; }
   Datum Result() const {
     if (true_ + false_ == 0) return Datum::Null();
@@ -201,10 +261,63 @@ class AllOrAny {
   int64_t false_ = 0;
 };
 
+/// sum(DISTINCT x) and the like: each value once. Holds all of them.
+template <class State>
+class OfDistinct {
+ public:
+  explicit OfDistinct(const AggregatePlan& plan) : numbers_(plan.argument == Type::kDouble), state_(plan) {}
+  void Add(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), 1); }
+  void Subtract(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), -1); }
+  void Add(const OfDistinct& other) {
+    for (const auto& [key, rows] : other.rows_) Change(key, rows);
+  }
+  void Clear() {
+    rows_.clear();
+    state_.Clear();
+  }
+  Datum Result() const { return state_.Result(); }
+  size_t heap_bytes() const { return rows_.size() * 40; }
+  void Save(std::string& bytes) const {
+    AppendVarint(rows_.size(), bytes);
+    for (const auto& [key, rows] : rows_) AppendSigned(key, bytes);
+  }
+  bool AddSaved(VarintReader& reader) {
+    const uint64_t count = reader.Unsigned();
+    for (uint64_t i = 0; i < count; ++i) {
+      const int64_t key = reader.Signed();
+      if (!reader.ok()) return false;
+      Change(key, 1);
+    }
+    return reader.ok();
+  }
+
+ private:
+  void Change(int64_t key, int64_t change) {
+    int64_t& rows = rows_[key];
+    const bool appears = rows == 0;
+    rows += change;
+    if (appears) numbers_ ? state_.AddValue(KeyNumber(key)) : state_.AddValue(key);
+    if (rows != 0) return;
+    rows_.erase(key);
+    numbers_ ? state_.SubtractValue(KeyNumber(key)) : state_.SubtractValue(key);
+  }
+
+  bool numbers_;
+  std::unordered_map<int64_t, int64_t> rows_;  ///< how many rows have the value, by its key
+  State state_;
+};
+
 /// make(std::type_identity<State>()) for the state of the plan's function; nullopt for a function without one.
 template <class Make>
 auto WithState(const AggregatePlan& plan, Make make) -> std::optional<decltype(make(std::type_identity<Count>()))> {
   const std::string_view name = plan.function;
+  if (name == "sum_distinct" || name == "avg_distinct") {
+    return plan.argument == Type::kInt64 ? make(std::type_identity<OfDistinct<IntegerSum>>())
+                                         : make(std::type_identity<OfDistinct<NumberSum>>());
+  }
+  if (name.starts_with("var_") && name.ends_with("_distinct")) return make(std::type_identity<OfDistinct<Variance>>());
+  if (name.starts_with("stddev_") && name.ends_with("_distinct")) return make(std::type_identity<OfDistinct<Variance>>());
+  if (name == "skewness_distinct") return make(std::type_identity<OfDistinct<Skewness>>());
   if (name == "count_rows" || name == "count") return make(std::type_identity<Count>());
   if (name == "sum" || name == "avg")
     return plan.argument == Type::kInt64 ? make(std::type_identity<IntegerSum>()) : make(std::type_identity<NumberSum>());

@@ -1,12 +1,10 @@
 #include "feature/program/aggregates.h"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
-#include <limits>
-#include <unordered_map>
 
 #include "feature/program/aggregate_states.h"
+#include "feature/program/position_list.h"
+#include "feature/program/sketched_aggregates.h"
 
 namespace tidemill {
 namespace {
@@ -41,36 +39,6 @@ class OverSlot : public Aggregator {
 
   const RowStore& rows_;
   const size_t slot_;
-};
-
-/// A list of row positions in increasing order: pushed at (or near) the end, popped at the front.
-class PositionList {
- public:
-  size_t size() const { return rows_.size() - head_; }
-  uint32_t operator[](size_t at) const { return rows_[head_ + at]; }
-  void Clear() { rows_.clear(), head_ = 0; }
-  void Insert(size_t at, uint32_t row) { rows_.insert(rows_.begin() + static_cast<ptrdiff_t>(head_ + at), row); }
-  void Erase(size_t from, size_t to) {
-    const auto begin = rows_.begin() + static_cast<ptrdiff_t>(head_);
-    rows_.erase(begin + static_cast<ptrdiff_t>(from), begin + static_cast<ptrdiff_t>(to));
-  }
-  void PopFront() {
-    ++head_;
-    if (head_ * 2 > rows_.size() && head_ > 64) {
-      rows_.erase(rows_.begin(), rows_.begin() + static_cast<ptrdiff_t>(head_));
-      head_ = 0;
-    }
-  }
-  /// Where `row` belongs.
-  size_t PositionOf(uint32_t row) const {
-    size_t at = size();
-    while (at > 0 && rows_[head_ + at - 1] > row) --at;
-    return at;
-  }
-
- private:
-  std::vector<uint32_t> rows_;
-  size_t head_ = 0;
 };
 
 /// min, max, arg_min, arg_max: the rows that no later row beats. Among equal values the earliest row is kept, so that
@@ -122,6 +90,9 @@ class Ordered : public OverSlot {
     return Value(in_[from_end_ ? in_.size() - 1 - offset : offset]);
   }
 
+ protected:
+  const PositionList& in() const { return in_; }
+
  private:
   const bool from_end_;
   const double offset_;
@@ -143,69 +114,38 @@ class Last : public OverSlot {
   int64_t last_ = -1;
 };
 
-class CountDistinct : public OverSlot {
+/// list: the last n rows.
+class LastOnes : public Ordered {
  public:
-  CountDistinct(const AggregatePlan& plan, const RowStore& rows) : OverSlot(plan, rows), type_(plan.argument) {}
-  void Add(uint32_t row) override { HoldsBytes(type_) ? ++texts_[std::string(Value(row).text)] : ++integers_[Key(row)]; }
-  void Remove(uint32_t row) override {
-    HoldsBytes(type_) ? Forget(texts_, std::string(Value(row).text)) : Forget(integers_, Key(row));
-  }
-  void Clear() override { texts_.clear(), integers_.clear(); }
-  Datum Result() override { return Datum::Integer(static_cast<int64_t>(texts_.size() + integers_.size())); }
-
- private:
-  /// Equal numbers have equal keys: all NaN are one, and so are 0.0 and -0.0.
-  int64_t Key(uint32_t row) const {
-    if (type_ != Type::kDouble) return Integer(row);
-    const double number = Number(row);
-    if (std::isnan(number)) return std::bit_cast<int64_t>(std::numeric_limits<double>::quiet_NaN());
-    return number == 0 ? 0 : std::bit_cast<int64_t>(number);
-  }
-  template <class Map, class Key>
-  static void Forget(Map& map, const Key& key) {
-    const auto at = map.find(key);
-    if (--at->second == 0) map.erase(at);
-  }
-
-  const Type type_;
-  std::unordered_map<int64_t, int64_t> integers_;
-  std::unordered_map<std::string, int64_t> texts_;
-};
-
-/// median, quantile_cont: all values in order, interpolated between neighbours.
-class Quantile : public OverSlot {
- public:
-  Quantile(const AggregatePlan& plan, const RowStore& rows, double fraction) : OverSlot(plan, rows), fraction_(fraction) {}
-  void Add(uint32_t row) override { values_.insert(Find(Canonical(row)), Canonical(row)); }
-  void Remove(uint32_t row) override { values_.erase(Find(Canonical(row))); }
-  void Clear() override { values_.clear(); }
+  LastOnes(const AggregatePlan& plan, const RowStore& rows) : Ordered(plan, rows, true), plan_(plan) {}
   Datum Result() override {
-    if (values_.empty()) return Datum::Null();
-    const double position = static_cast<double>(values_.size() - 1) * fraction_;
-    const auto below = static_cast<size_t>(std::floor(position));
-    const double low = values_[below];
-    const double high = values_[std::min(below + 1, values_.size() - 1)];
-    const double part = position - std::floor(position);
-    return Datum::Number(part == 0 || low == high ? low : low * (1 - part) + high * part);
+    const size_t rows = in().size();
+    if (rows == 0) return Datum::Null();
+    ListBuilder list(plan_.argument);
+    const size_t from = rows - std::min(rows, static_cast<size_t>(plan_.parameter));
+    for (size_t i = from; i < rows; ++i) AppendToList(Value(in()[i]), plan_.argument, list);
+    list_ = list.Finish();
+    return Datum::Text(list_);
   }
 
  private:
-  /// All NaN are one, or which of them is found would depend on history.
-  double Canonical(uint32_t row) const {
-    const double number = Number(row);
-    return std::isnan(number) ? std::numeric_limits<double>::quiet_NaN() : number;
-  }
-  std::vector<double>::iterator Find(double value) {
-    return std::lower_bound(values_.begin(), values_.end(), value, [](double a, double b) {
-      return CompareDatumsTotally(Datum::Number(a), Datum::Number(b), Type::kDouble) < 0;
-    });
-  }
-
-  const double fraction_;
-  std::vector<double> values_;
+  const AggregatePlan plan_;
+  std::string list_;
 };
 
 }  // namespace
+
+void AppendToList(const Datum& datum, Type element, ListBuilder& list) {
+  if (datum.null) {
+    list.AppendNull();
+  } else if (element == Type::kDouble) {
+    list.AppendDouble(datum.number);
+  } else if (element == Type::kText) {
+    list.AppendText(datum.text);
+  } else {
+    list.AppendInt(datum.integer);
+  }
+}
 
 std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowStore& rows) {
   const std::string_view name = plan.function;
@@ -213,13 +153,13 @@ std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowS
     return std::make_unique<Sliding<State>>(plan, rows);
   };
   if (auto aggregator = WithState(plan, sliding)) return std::move(*aggregator);
-  if (name == "count_distinct") return std::make_unique<CountDistinct>(plan, rows);
+  if (auto aggregator = MakeSketchedAggregator(plan, rows)) return aggregator;
   if (name == "min" || name == "arg_min") return std::make_unique<Extreme>(plan, rows, false);
   if (name == "max" || name == "arg_max") return std::make_unique<Extreme>(plan, rows, true);
   if (name == "first") return std::make_unique<Ordered>(plan, rows, false);
   if (name == "lag") return std::make_unique<Ordered>(plan, rows, true);
   if (name == "last") return std::make_unique<Last>(plan, rows);
-  return std::make_unique<Quantile>(plan, rows, name == "median" ? 0.5 : plan.parameter);
+  return std::make_unique<LastOnes>(plan, rows);
 }
 
 }  // namespace tidemill

@@ -15,6 +15,11 @@
 /// The aggregates of the kernel. docs/features.md gives the formula of each.
 namespace tidemill {
 
+/// Up to how many rows (distinct values for count_distinct) the aggregates that have a sketch are exact, unless a view says
+/// otherwise; and the most that it may say.
+constexpr size_t kMaxEventsDefault = 4096;
+constexpr size_t kMaxEventsMost = 1'000'000;
+
 /// An aggregate bound to slots of a RowStore.
 struct AggregatePlan {
   std::string function;
@@ -24,7 +29,9 @@ struct AggregatePlan {
   bool skips_nulls = true;
   Type argument = Type::kDouble;
   Type second = Type::kDouble;
-  double parameter = 0;  ///< lag: rows back; quantile_cont: the fraction; ewm_mean: the half-life in microseconds
+  double parameter =
+      0;  ///< lag: rows back; quantile_cont: the fraction; ewm_mean: the half-life in microseconds; list, top_k: how many
+  size_t max_events = kMaxEventsDefault;  ///< up to how many it is exact, if it is one that has a sketch
 
   bool Takes(const RowStore& rows, size_t row) const {
     if (filter_slot >= 0 && !rows.IsTrue(static_cast<size_t>(filter_slot), row)) return false;
@@ -62,6 +69,8 @@ struct AggregateSignature {
 /// The signature for exactly these argument types (without the parameter). Codes: "unknown_aggregate", "argument_types".
 Result<AggregateSignature> ResolveAggregate(std::string_view function, std::span<const Type> arguments);
 std::vector<std::string> AggregateNames();
+/// Whether it is exact up to max_events and a sketch above.
+bool HasSketch(std::string_view function);
 
 /// A running aggregate over rows of a store, by position. Rows are removed in order of position; added in any order.
 /// Results depend only on the set of rows that are in, bit for bit.
@@ -74,6 +83,9 @@ class Aggregator {
   /// Text refers to the store.
   virtual Datum Result() = 0;
 };
+
+/// Appends a value of the elements' type.
+void AppendToList(const Datum& datum, Type element, ListBuilder& list);
 
 /// `rows` must outlive it and hold still between Clear() calls (positions).
 std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowStore& rows);

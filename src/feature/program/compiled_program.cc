@@ -14,6 +14,11 @@
 namespace tidemill {
 namespace {
 
+bool UsesTime(const Expression& expression) {
+  return (expression.kind == Expression::Kind::kCall && expression.function == "now") ||
+         std::any_of(expression.arguments.begin(), expression.arguments.end(), UsesTime);
+}
+
 WindowPlan WindowOf(const Program& program, const Aggregate& aggregate) {
   WindowPlan window;
   window.delay = aggregate.delay.micros;
@@ -36,11 +41,12 @@ Status CheckWindow(const Aggregate& aggregate) {
 
 /// The slots' expressions need not be in it: a state is thrown away when its program changes.
 uint64_t FingerprintOf(const std::vector<AggregatePlan>& partials, const std::vector<Type>& slot_types) {
-  std::string text(KernelVersion());
+  constexpr int kSavedForm = 2;  // of partial results
+  std::string text = fmt::format("{} {}", KernelVersion(), kSavedForm);
   for (const Type type : slot_types) text += fmt::format(" {}", TypeName(type));
   for (const AggregatePlan& plan : partials) {
-    text += fmt::format(";{},{},{},{},{},{}", plan.function, plan.slot, plan.second_slot, plan.filter_slot, plan.skips_nulls,
-                        std::bit_cast<uint64_t>(plan.parameter));
+    text += fmt::format(";{},{},{},{},{},{},{}", plan.function, plan.slot, plan.second_slot, plan.filter_slot, plan.skips_nulls,
+                        std::bit_cast<uint64_t>(plan.parameter), plan.max_events);
   }
   return Hash64(text);
 }
@@ -62,6 +68,7 @@ Result<std::shared_ptr<const CompiledProgram>> CompiledProgram::Make(const Progr
     if (!IsNull(output.default_value) && ToDatum(output.default_value, node.type).null) {
       return BadProgram("the default of '" + output.name + "' has another type");
     }
+    compiled->uses_time_ = compiled->uses_time_ || UsesTime(output.expression);
     const bool as_it_is = output.expression.kind == Expression::Kind::kColumn;
     compiled->outputs_.push_back({std::move(node), output.default_value, as_it_is ? output.expression.column : -1});
   }
@@ -93,6 +100,12 @@ Status CompiledProgram::AddAggregate(const Program& program, const Aggregate& ag
   if (arguments.size() > 1) {
     TIDEMILL_ASSIGN_OR_RETURN(plan.second_slot, SlotFor(arguments[1]));
     plan.second = types[1];
+  }
+  if (aggregate.max_events) {
+    const int64_t most = *aggregate.max_events;
+    if (most < 1 || most > static_cast<int64_t>(kMaxEventsMost)) return BadProgram("'max_events' is out of range");
+    if (!HasSketch(aggregate.function)) return BadProgram("'" + aggregate.function + "' has no sketch for 'max_events'");
+    plan.max_events = static_cast<size_t>(most);
   }
   if (aggregate.filter) {
     if (aggregate.filter->type != Type::kBool) return BadProgram("a filter is not a condition");
@@ -142,28 +155,30 @@ Datum CompiledProgram::OutputPlan::Finish(Datum result) const {
   return result.null ? ToDatum(default_value, node.type) : result;
 }
 
-void CompiledProgram::FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const {
-  Evaluation evaluation{aggregates, texts};
+void CompiledProgram::FillOutputs(std::span<const Datum> aggregates, int64_t time, TextPool& texts,
+                                  std::span<Datum> outputs) const {
+  Evaluation evaluation{aggregates, texts, time};
   for (size_t i = 0; i < outputs_.size(); ++i) outputs[i] = outputs_[i].Finish(Evaluate(outputs_[i].node, evaluation));
 }
 
-void CompiledProgram::FillManyOutputs(size_t times, std::span<const Datum> aggregates, TextPool& texts,
+void CompiledProgram::FillManyOutputs(std::span<const int64_t> times, std::span<const Datum> aggregates, TextPool& texts,
                                       std::span<Datum> outputs) const {
   bool evaluates = false;
   for (size_t o = 0; o < outputs_.size(); ++o) {
     const OutputPlan& output = outputs_[o];
     evaluates = evaluates || output.aggregate < 0;
     if (output.aggregate < 0) continue;
-    const std::span<const Datum> results = aggregates.subspan(static_cast<size_t>(output.aggregate) * times, times);
-    for (size_t i = 0; i < times; ++i) outputs[o * times + i] = output.Finish(results[i]);
+    const std::span<const Datum> results = aggregates.subspan(static_cast<size_t>(output.aggregate) * times.size(), times.size());
+    for (size_t i = 0; i < times.size(); ++i) outputs[o * times.size() + i] = output.Finish(results[i]);
   }
   if (!evaluates) return;
   std::vector<Datum> row(aggregates_.size());
   Evaluation evaluation{row, texts};
-  for (size_t i = 0; i < times; ++i) {
-    for (size_t at = 0; at < row.size(); ++at) row[at] = aggregates[at * times + i];
+  for (size_t i = 0; i < times.size(); ++i) {
+    evaluation.time = times[i];
+    for (size_t at = 0; at < row.size(); ++at) row[at] = aggregates[at * times.size() + i];
     for (size_t o = 0; o < outputs_.size(); ++o) {
-      if (outputs_[o].aggregate < 0) outputs[o * times + i] = outputs_[o].Finish(Evaluate(outputs_[o].node, evaluation));
+      if (outputs_[o].aggregate < 0) outputs[o * times.size() + i] = outputs_[o].Finish(Evaluate(outputs_[o].node, evaluation));
     }
   }
 }

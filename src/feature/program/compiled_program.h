@@ -65,6 +65,8 @@ class CompiledProgram {
   uint64_t partials_fingerprint() const { return partials_fingerprint_; }
   size_t outputs() const { return outputs_.size(); }
   Type output_type(size_t output) const { return outputs_[output].node.type; }
+  /// Whether the outputs depend on the time asked beyond the rows that are seen then: now().
+  bool uses_time() const { return uses_time_; }
 
   /// Rows at or before this event time are never seen again at t or later; the earliest time there is when some window has no
   /// start.
@@ -75,13 +77,14 @@ class CompiledProgram {
 
   /// Evaluates what the aggregates read of one row.
   void FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const;
-  /// The features from the results of the aggregates. NaN (0 / 0 over an empty window) is missing like null; defaults are
-  /// applied.
-  void FillOutputs(std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const;
+  /// The features from the results of the aggregates and the time asked. NaN (0 / 0 over an empty window) is missing like null;
+  /// defaults are applied.
+  void FillOutputs(std::span<const Datum> aggregates, int64_t time, TextPool& texts, std::span<Datum> outputs) const;
 
-  /// The same for many times: aggregate a of the i-th is aggregates[a * times + i], and outputs lie likewise. Texts stay valid
-  /// until `texts` is reset.
-  void FillManyOutputs(size_t times, std::span<const Datum> aggregates, TextPool& texts, std::span<Datum> outputs) const;
+  /// The same for many times: aggregate a of the i-th is aggregates[a * times.size() + i], and outputs lie likewise. Texts stay
+  /// valid until `texts` is reset.
+  void FillManyOutputs(std::span<const int64_t> times, std::span<const Datum> aggregates, TextPool& texts,
+                       std::span<Datum> outputs) const;
 
  private:
   struct OutputPlan {
@@ -107,6 +110,7 @@ class CompiledProgram {
   uint64_t partials_fingerprint_ = 0;
   std::vector<OutputPlan> outputs_;
   std::optional<int64_t> lateness_;
+  bool uses_time_ = false;
 };
 
 }  // namespace tidemill

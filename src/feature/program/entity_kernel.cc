@@ -183,7 +183,7 @@ void EntityKernel::Query(int64_t time, std::span<Datum> outputs) {
   time_ = time;
   for (size_t i = 0; i < results_.size(); ++i) results_[i] = aggregators_[i]->Result();
   texts_.Reset();
-  program_->FillOutputs(results_, texts_, outputs);
+  program_->FillOutputs(results_, time, texts_, outputs);
 }
 
 // ---- many times at once
@@ -208,7 +208,7 @@ void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<Datum> ou
     }
   }
   running_ = false;
-  program_->FillManyOutputs(times.size(), results_, texts_, outputs);
+  program_->FillManyOutputs(times, results_, texts_, outputs);
   results_.resize(aggregators_.size());
 }
 

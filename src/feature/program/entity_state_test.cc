@@ -9,9 +9,12 @@
 #include <random>
 #include <set>
 
+#include "feature/program/aggregates.h"
 #include "feature/program/entity_kernel.h"
 #include "feature/program/exact_moments.h"
+#include "feature/program/hyperloglog.h"
 #include "feature/program/testing.h"
+#include "feature/program/value_keys.h"
 
 namespace tidemill {
 namespace {
@@ -92,6 +95,13 @@ class Oracle {
     if (f == "count_rows") return static_cast<int64_t>(rows.size());
     if (f == "first") return rows.empty() ? Value() : At(rows.front(), aggregate);
     if (f == "last") return rows.empty() ? Value() : At(rows.back(), aggregate);
+    if (f == "list") {
+      const auto most = static_cast<size_t>(std::get<int64_t>(aggregate.arguments[1].constant));
+      rows.erase(rows.begin(), rows.end() - static_cast<ptrdiff_t>(std::min(most, rows.size())));
+      std::vector<Value> values;
+      for (const FeatureEvent* row : rows) values.push_back(At(row, aggregate));
+      return rows.empty() ? Value() : Value(MakeList(aggregate.arguments[0].type, values));
+    }
     if (f == "lag") {
       const auto back = static_cast<size_t>(std::get<int64_t>(aggregate.arguments[1].constant));
       return rows.size() <= back ? Value() : At(rows[rows.size() - 1 - back], aggregate);
@@ -103,10 +113,17 @@ class Oracle {
     if (f == "count") return static_cast<int64_t>(rows.size());
     std::vector<Value> values;
     for (const FeatureEvent* row : rows) values.push_back(At(row, aggregate));
-    if (f == "count_distinct")
-      return static_cast<int64_t>(
-          std::set<Value, bool (*)(const Value&, const Value&)>(values.begin(), values.end(), DistinctLess).size());
+    if (f == "count_distinct" || f.ends_with("_distinct")) {
+      std::set<Value, bool (*)(const Value&, const Value&)> distinct(DistinctLess);
+      for (const Value& value : values) distinct.insert(Plain(value));
+      values.assign(distinct.begin(), distinct.end());
+      if (f == "count_distinct" && values.size() <= static_cast<size_t>(aggregate.max_events.value_or(4096)))
+        return static_cast<int64_t>(values.size());
+      if (f == "count_distinct") return Sketched(values);
+    }
+    if (f == "approx_count_distinct") return Sketched(values);
     if (values.empty()) return {};
+    if (f == "mode" || f == "top_k") return Frequent(aggregate, rows);
     std::stable_sort(values.begin(), values.end(), Less);
     if (f == "min") return values.front();
     if (f == "max") return values.back();
@@ -115,12 +132,60 @@ class Oracle {
     return Numeric(aggregate, values);
   }
 
-  static bool DistinctLess(const Value& a, const Value& b) {
-    const auto plain = [](const Value& v) {
-      const double* number = std::get_if<double>(&v);
-      return number != nullptr && *number == 0 ? Value(0.0) : v;
-    };
-    return Less(plain(a), plain(b));
+  /// 0.0 and -0.0 are one, and so are all NaN.
+  static Value Plain(const Value& value) {
+    const double* number = std::get_if<double>(&value);
+    if (number == nullptr) return value;
+    return *number == 0 ? 0.0 : std::isnan(*number) ? std::nan("") : *number;
+  }
+  static bool DistinctLess(const Value& a, const Value& b) { return Less(Plain(a), Plain(b)); }
+
+  /// The sketches have their own tests: here they are made of the rows once, from none.
+  static Value Sketched(const std::vector<Value>& values) {
+    HyperLogLog sketch;
+    for (const Value& value : values) {
+      if (const std::string* text = std::get_if<std::string>(&value)) {
+        sketch.Add(KeyHash(*text));
+      } else {
+        const double* number = std::get_if<double>(&value);
+        const int64_t* integer = std::get_if<int64_t>(&value);
+        sketch.Add(KeyHash(number != nullptr    ? NumberKey(*number)
+                           : integer != nullptr ? *integer
+                                                : int64_t{std::get<bool>(value)}));
+      }
+    }
+    return sketch.Estimate();
+  }
+
+  static Value Frequent(const Aggregate& aggregate, const Rows& rows) {
+    const auto most = static_cast<size_t>(aggregate.max_events.value_or(4096));
+    Rows sample = rows;
+    for (int level = 1; sample.size() > most; ++level) {
+      std::erase_if(sample, [&](const FeatureEvent* row) {
+        const int64_t key[] = {row->event_time.micros, row->seq};
+        const std::string_view bytes(reinterpret_cast<const char*>(key), sizeof(key));
+        return Hash64(bytes, 0x726f'7773'6861'6d70) >> (64 - level) != 0;
+      });
+    }
+    std::map<Value, int64_t, bool (*)(const Value&, const Value&)> counts(DistinctLess);
+    for (const FeatureEvent* row : sample) ++counts[Plain(At(row, aggregate))];
+    std::vector<std::pair<int64_t, Value>> ordered;
+    for (const auto& [value, count] : counts) ordered.emplace_back(-count, value);
+    std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (ordered.empty()) return {};
+    if (aggregate.function == "mode") return ordered[0].second;
+    std::vector<Value> values;
+    for (const auto& [count, value] : ordered) values.push_back(value);
+    values.resize(std::min(values.size(), static_cast<size_t>(std::get<int64_t>(aggregate.arguments[1].constant))));
+    return MakeList(aggregate.arguments[0].type, values);
+  }
+
+  static double MiddleOfBucket(double number) {
+    if (!std::isfinite(number) || number == 0) return number;
+    int exponent = 0;
+    const double mantissa = std::frexp(std::fabs(number), &exponent);  // [1/2, 1): 128 buckets
+    const double middle = std::ldexp(std::floor(mantissa * 256) + 0.5, exponent - 8);
+    return std::copysign(middle, number);
   }
 
   static Value ArgExtreme(const Aggregate& aggregate, const Rows& rows) {
@@ -160,7 +225,8 @@ class Oracle {
 
   /// Test numbers are multiples of 2^-10 below 2^40, so these sums of __float128 and __int128 are exact.
   static Value Numeric(const Aggregate& aggregate, const std::vector<Value>& values) {
-    const std::string& f = aggregate.function;
+    std::string f = aggregate.function;
+    if (const size_t at = f.find("_distinct"); at != std::string::npos) f.resize(at);
     const auto count = static_cast<double>(values.size());
     if (aggregate.arguments[0].type == Type::kInt64) {
       __extension__ __int128 sum = 0;
@@ -171,9 +237,12 @@ class Oracle {
                  : Value(static_cast<int64_t>(sum));
     }
     std::vector<double> numbers;
-    for (const Value& value : values) numbers.push_back(std::get<double>(value));
+    for (const Value& value : values) numbers.push_back(std::get<double>(Plain(value)));
     if (f == "median" || f == "quantile_cont") {
       const double fraction = f == "median" ? 0.5 : std::get<double>(aggregate.arguments[1].constant);
+      if (numbers.size() > static_cast<size_t>(aggregate.max_events.value_or(4096))) {
+        for (double& number : numbers) number = MiddleOfBucket(number);
+      }
       const double position = (count - 1) * fraction;
       const double low = numbers[static_cast<size_t>(position)];
       const double high = numbers[static_cast<size_t>(std::ceil(position))];
@@ -233,6 +302,20 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
                                                                          {"median", {0}},
                                                                          {"quantile_cont", {0}},
                                                                          {"skewness", {0}},
+                                                                         {"sum_distinct", {0}},
+                                                                         {"sum_distinct", {1}},
+                                                                         {"avg_distinct", {1}},
+                                                                         {"var_samp_distinct", {0}},
+                                                                         {"skewness_distinct", {0}},
+                                                                         {"approx_count_distinct", {0}},
+                                                                         {"approx_count_distinct", {2}},
+                                                                         {"mode", {0}},
+                                                                         {"mode", {2}},
+                                                                         {"mode", {3}},
+                                                                         {"top_k", {1}},
+                                                                         {"top_k", {2}},
+                                                                         {"list", {0}},
+                                                                         {"list", {2}},
                                                                          {"corr", {0, 0}},
                                                                          {"covar_samp", {0, 0}},
                                                                          {"covar_pop", {0, 0}},
@@ -248,10 +331,15 @@ Aggregate RandomAggregate(std::mt19937_64& random) {
     types.push_back(kTypes[column]);
     aggregate.arguments.push_back(Col(column, kTypes[column]));
   }
-  aggregate.type = function.starts_with("count")                    ? Type::kInt64
-                   : function == "avg" || types[0] == Type::kDouble ? Type::kDouble
-                                                                    : types[0];
+  aggregate.type = function.starts_with("count") || function == "approx_count_distinct" ? Type::kInt64
+                   : function.starts_with("avg") || types[0] == Type::kDouble           ? Type::kDouble
+                                                                                        : types[0];
   if (function == "arg_min") aggregate.type = Type::kText;
+  if (function == "list" || function == "top_k") {
+    aggregate.type = ListType(types[0]);
+    aggregate.arguments.push_back(Const(int64_t(1 + random() % 5), Type::kInt64));
+  }
+  if (HasSketch(function) && random() % 2 == 0) aggregate.max_events = 1 + static_cast<int64_t>(random() % 30);
   if (function == "lag") aggregate.arguments.push_back(Const(int64_t(random() % 4), Type::kInt64));
   if (function == "quantile_cont") aggregate.arguments.push_back(Const(double(random() % 11) / 10, Type::kDouble));
   if (function == "ewm_mean") aggregate.arguments.push_back(Const(int64_t(1 + random() % 3'000'000), Type::kInt64));

@@ -20,6 +20,19 @@ void AddProduct(double x, double y, bool subtract, Superaccumulator<2150, 140>& 
   products.AddWider(product, a.position + b.position, (a.negative != b.negative) != subtract);
 }
 
+/// Adds a number that was saved; wraps around, because damaged ones may overflow.
+void AddSigned(VarintReader& reader, int64_t& sum) {
+  sum = static_cast<int64_t>(static_cast<uint64_t>(sum) + static_cast<uint64_t>(reader.Signed()));
+}
+/// The same for counts, which are kept in a range where no formula overflows.
+bool AddCount(VarintReader& reader, int64_t& sum) {
+  constexpr uint64_t kCountMax = uint64_t{1} << 48;
+  const uint64_t count = reader.Unsigned();
+  if (count > kCountMax || sum > static_cast<int64_t>(kCountMax)) return false;
+  sum += static_cast<int64_t>(count);
+  return reader.ok();
+}
+
 /// `value` with an even exponent, so that its root can be taken apart.
 RoundedSum WithEvenExponent(RoundedSum value) {
   if (value.exponent % 2 == 0) return value;
@@ -40,6 +53,18 @@ void ExactMoments::Add(const ExactMoments& other) {
   sum_.Add(other.sum_);
   squares_.Add(other.squares_);
   count_ += other.count_;
+}
+
+void ExactMoments::Save(std::string& bytes) const {
+  AppendVarint(static_cast<uint64_t>(count_), bytes);
+  sum_.Save(bytes);
+  squares_.Save(false, bytes);
+}
+
+bool ExactMoments::AddSaved(VarintReader& reader) {
+  if (!AddCount(reader, count_) || !sum_.AddSaved(reader)) return false;
+  squares_.AddSaved(reader);
+  return reader.ok();
 }
 
 void ExactMoments::Clear() {
@@ -77,6 +102,17 @@ void ExactThirdMoments::Add(const ExactThirdMoments& other) {
   cubes_.Add(other.cubes_);
 }
 
+void ExactThirdMoments::Save(std::string& bytes) const {
+  moments_.Save(bytes);
+  cubes_.Save(false, bytes);
+}
+
+bool ExactThirdMoments::AddSaved(VarintReader& reader) {
+  if (!moments_.AddSaved(reader)) return false;
+  cubes_.AddSaved(reader);
+  return reader.ok();
+}
+
 void ExactThirdMoments::Clear() {
   moments_.Clear();
   cubes_.Clear();
@@ -112,6 +148,18 @@ void ExactPairs::Add(const ExactPairs& other) {
   x_.Add(other.x_);
   y_.Add(other.y_);
   products_.Add(other.products_);
+}
+
+void ExactPairs::Save(std::string& bytes) const {
+  x_.Save(bytes);
+  y_.Save(bytes);
+  products_.Save(false, bytes);
+}
+
+bool ExactPairs::AddSaved(VarintReader& reader) {
+  if (!x_.AddSaved(reader) || !y_.AddSaved(reader)) return false;
+  products_.AddSaved(reader);
+  return reader.ok();
 }
 
 void ExactPairs::Clear() {
@@ -166,6 +214,26 @@ void ExactTrend::Add(const ExactTrend& other) {
   squared_times_.Add(other.squared_times_);
   values_.Add(other.values_);
   products_.Add(other.products_);
+}
+
+void ExactTrend::Save(std::string& bytes) const {
+  AppendVarint(static_cast<uint64_t>(count_), bytes);
+  AppendVarint(static_cast<uint64_t>(times_), bytes);
+  AppendSigned(static_cast<int64_t>(times_ >> 64), bytes);
+  squared_times_.Save(false, bytes);
+  values_.Save(bytes);
+  products_.Save(false, bytes);
+}
+
+bool ExactTrend::AddSaved(VarintReader& reader) {
+  if (!AddCount(reader, count_)) return false;
+  const uint64_t low = reader.Unsigned();
+  const auto high = static_cast<unsigned __int128>(static_cast<uint64_t>(reader.Signed()));
+  times_ = static_cast<__int128>(static_cast<unsigned __int128>(times_) + (high << 64 | low));
+  squared_times_.AddSaved(reader);
+  if (!values_.AddSaved(reader)) return false;
+  products_.AddSaved(reader);
+  return reader.ok();
 }
 
 double ExactTrend::SlopeADay() const {
@@ -239,34 +307,66 @@ void ExactDecayedMean::Change(int64_t micros, double value, int64_t change) {
   }
 }
 
+void ExactDecayedMean::Block::Add(const Block& other) {
+  count += other.count;
+  positive_infinities += other.positive_infinities;
+  negative_infinities += other.negative_infinities;
+  nans += other.nans;
+  weighted.Add(other.weighted);
+  weights.Add(other.weights);
+}
+
 void ExactDecayedMean::Add(const ExactDecayedMean& other) {
-  for (const auto& [number, from] : other.blocks_) {
-    Block& to = blocks_[number];
-    to.count += from.count;
-    to.positive_infinities += from.positive_infinities;
-    to.negative_infinities += from.negative_infinities;
-    to.nans += from.nans;
-    to.weighted.Add(from.weighted);
-    to.weights.Add(from.weights);
+  for (const auto& [number, block] : other.blocks_) blocks_[number].Add(block);
+}
+
+void ExactDecayedMean::Save(std::string& bytes) const {
+  AppendVarint(blocks_.size(), bytes);
+  for (const auto& [number, block] : blocks_) {
+    AppendSigned(number, bytes);
+    AppendVarint(static_cast<uint64_t>(block.count), bytes);
+    const bool special = (block.positive_infinities | block.negative_infinities | block.nans) != 0;
+    block.weighted.Save(special, bytes);
+    if (special) {
+      for (const int64_t count : {block.positive_infinities, block.negative_infinities, block.nans}) AppendSigned(count, bytes);
+    }
+    block.weights.Save(false, bytes);
   }
 }
 
+bool ExactDecayedMean::AddSaved(VarintReader& reader) {
+  const uint64_t blocks = reader.Unsigned();
+  for (uint64_t i = 0; i < blocks; ++i) {
+    const int64_t number = reader.Signed();
+    if (!reader.ok() || number == std::numeric_limits<int64_t>::min()) return false;
+    Block& block = blocks_[number];
+    if (!AddCount(reader, block.count)) return false;
+    if (block.weighted.AddSaved(reader)) {
+      for (int64_t* count : {&block.positive_infinities, &block.negative_infinities, &block.nans}) AddSigned(reader, *count);
+    }
+    block.weights.AddSaved(reader);
+  }
+  return reader.ok();
+}
+
 double ExactDecayedMean::Mean() const {
-  Block total = blocks_.rbegin()->second;
-  ExactNumber weighted(total.weighted);
-  ExactNumber weights(total.weights);
-  const auto before = blocks_.find(blocks_.rbegin()->first - 1);
-  if (before != blocks_.end()) {
+  const auto newest = blocks_.rbegin();
+  int64_t positive_infinities = newest->second.positive_infinities;
+  int64_t negative_infinities = newest->second.negative_infinities;
+  int64_t nans = newest->second.nans;
+  ExactNumber weighted(newest->second.weighted);
+  ExactNumber weights(newest->second.weights);
+  if (const auto before = blocks_.find(newest->first - 1); before != blocks_.end()) {
     const ExactNumber block = ExactNumber(static_cast<__int128>(1) << kHalfLivesABlock);
     weighted = block * weighted + ExactNumber(before->second.weighted);
     weights = block * weights + ExactNumber(before->second.weights);
-    total.positive_infinities += before->second.positive_infinities;
-    total.negative_infinities += before->second.negative_infinities;
-    total.nans += before->second.nans;
+    positive_infinities += before->second.positive_infinities;
+    negative_infinities += before->second.negative_infinities;
+    nans += before->second.nans;
   }
-  const bool rising = total.positive_infinities != 0;
-  const bool falling = total.negative_infinities != 0;
-  if (total.nans != 0 || (rising && falling)) return kNone;
+  const bool rising = positive_infinities != 0;
+  const bool falling = negative_infinities != 0;
+  if (nans != 0 || (rising && falling)) return kNone;
   if (rising || falling) return rising ? std::numeric_limits<double>::infinity() : -std::numeric_limits<double>::infinity();
   return RoundedRatio(weighted, weights);
 }

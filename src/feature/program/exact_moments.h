@@ -3,13 +3,15 @@
 #include <cmath>
 #include <cstdint>
 #include <map>
+#include <string>
 
 #include "feature/program/exact_number.h"
 #include "feature/program/exact_sum.h"
 
 /// Sums of powers and of products of doubles, exact, and the statistics that are computed of them. Each formula is written out
 /// in docs/features.md: its sums are exact and it is rounded where that says so, so a result depends on the set of rows alone.
-/// All of them: Add, Subtract what was added, Add another one, in any order. Infinities and NaN are counted; a set that holds
+/// All of them: Add, Subtract what was added, Add another one, in any order; Save appends a few bytes, from which AddSaved adds
+/// the same again (false after damage). Infinities and NaN are counted; a set that holds
 /// some has no variance, no correlation and no slope.
 namespace tidemill {
 
@@ -19,6 +21,8 @@ class ExactMoments {
   void Add(double value) { Change(value, false); }
   void Subtract(double value) { Change(value, true); }
   void Add(const ExactMoments& other);
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear();
   int64_t count() const { return count_; }
   bool finite() const { return sum_.finite(); }
@@ -43,6 +47,8 @@ class ExactThirdMoments {
   void Add(double value) { Change(value, false); }
   void Subtract(double value) { Change(value, true); }
   void Add(const ExactThirdMoments& other);
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear();
   /// sqrt(n (n - 1)) / (n - 2) * M3 / (M2 sqrt(M2)), with M2 = n sum(x^2) - sum(x)^2 and
   /// M3 = n^2 sum(x^3) - 3 n sum(x) sum(x^2) + 2 sum(x)^3 exact and rounded once. NaN where there is none: n < 3, all
@@ -62,6 +68,8 @@ class ExactPairs {
   void Add(double x, double y) { Change(x, y, false); }
   void Subtract(double x, double y) { Change(x, y, true); }
   void Add(const ExactPairs& other);
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear();
   int64_t count() const { return x_.count(); }
   /// (n sum(xy) - sum(x) sum(y)) / (n (n - ddof)). NaN where there is none.
@@ -88,6 +96,8 @@ class ExactTrend {
   void Add(int64_t micros, double value) { Change(micros, value, false); }
   void Subtract(int64_t micros, double value) { Change(micros, value, true); }
   void Add(const ExactTrend& other);
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear() { *this = {}; }
   /// The least squares slope in units of x a day: d (n sum(t x) - sum(t) sum(x)) / (n sum(t^2) - sum(t)^2), d microseconds a
   /// day; numerator and denominator exact and rounded once. NaN where there is none: all rows at one time, infinities.
@@ -119,8 +129,11 @@ class ExactDecayedMean {
   void Add(int64_t micros, double value) { Change(micros, value, 1); }
   void Subtract(int64_t micros, double value) { Change(micros, value, -1); }
   void Add(const ExactDecayedMean& other);
+  void Save(std::string& bytes) const;
+  bool AddSaved(VarintReader& reader);
   void Clear() { blocks_.clear(); }
   bool empty() const { return blocks_.empty(); }
+  size_t heap_bytes() const { return blocks_.size() * (sizeof(Block) + 48); }
   /// NaN and infinities in the newest blocks as in a sum. Needs !empty().
   double Mean() const;
 
@@ -132,6 +145,8 @@ class ExactDecayedMean {
     int64_t nans = 0;
     Superaccumulator<1127, 76> weighted;
     Superaccumulator<52, 8> weights;
+
+    void Add(const Block& other);
   };
 
   void Change(int64_t micros, double value, int64_t change);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,11 +18,15 @@ namespace tidemill {
 
 struct Node;
 
+/// Where no time was asked: now() is null.
+constexpr int64_t kNoTime = std::numeric_limits<int64_t>::min();
+
 /// What an expression is evaluated over.
 struct Evaluation {
   std::span<const Datum> inputs;
   TextPool& texts;
-  uint64_t failures = 0;  ///< values that could not be computed, and are null
+  int64_t time = kNoTime;  ///< what now() gives: the time asked, in microseconds
+  uint64_t failures = 0;   ///< values that could not be computed, and are null
 };
 
 using EvaluateFunction = Datum (*)(const Node& node, Evaluation& evaluation);
@@ -54,9 +60,8 @@ const std::vector<ScalarFunction>& ScalarFunctions();
 
 /// The function for exactly these types, or an error. Beyond ScalarFunctions(), for arguments of one type T:
 /// comparisons (=, <>, <, <=, >, >=, is_distinct, is_not_distinct) -> boolean; coalesce, least, greatest (any number) -> T;
-/// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat, concat_ws over any number of texts;
-/// list_value over any number of elements.
-/// `cast` converts to `result` (the other functions ignore it).
+/// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat, concat_ws over any number of
+/// texts; list_value over any number of elements. `cast` converts to `result` (the other functions ignore it).
 Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<const Type> arguments, Type result);
 
 /// Whether a value of one type can be cast to the other.

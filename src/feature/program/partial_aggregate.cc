@@ -1,9 +1,10 @@
 #include "feature/program/partial_aggregate.h"
 
 #include <bit>
-#include <limits>
+#include <deque>
 
-#include "feature/program/exact_sum.h"
+#include "feature/program/aggregate_states.h"
+#include "feature/program/sketched_aggregates.h"
 #include "feature/program/varint.h"
 
 namespace tidemill {
@@ -62,104 +63,26 @@ class KeptValue {
   std::string text_;
 };
 
-/// count_rows, count.
-class PartialCount final : public PartialOf<PartialCount> {
+/// Of a state that can be added up.
+template <class State>
+class PartialState final : public PartialOf<PartialState<State>> {
+  using Base = PartialOf<PartialState<State>>;
+
  public:
-  using PartialOf::PartialOf;
-  void AddRow(const RowStore&, size_t) { ++count_; }
-  void AppendPartial(const PartialCount& later) { count_ += later.count_; }
-  void Clear() override { count_ = 0; }
-  Datum Result() override { return Datum::Integer(static_cast<int64_t>(count_)); }
-  size_t bytes() const override { return sizeof(*this); }
-  void Save(std::string& bytes) const override { AppendVarint(count_, bytes); }
+  explicit PartialState(const AggregatePlan& plan) : Base(plan), state_(plan) {}
+  void AddRow(const RowStore& rows, size_t row) { state_.Add(aggregate_states::TakenRow{Base::plan_, rows, row}); }
+  void AppendPartial(const PartialState& later) { state_.Add(later.state_); }
+  void Clear() override { state_.Clear(); }
+  Datum Result() override { return state_.Result(); }
+  size_t bytes() const override { return sizeof(*this) + state_.heap_bytes(); }
+  void Save(std::string& bytes) const override { state_.Save(bytes); }
   bool AppendSaved(std::string_view later) override {
     VarintReader reader(later);
-    count_ += reader.Unsigned();
-    return reader.ok() && reader.AtEnd();
+    return state_.AddSaved(reader) && reader.AtEnd();
   }
 
  private:
-  uint64_t count_ = 0;
-};
-
-/// sum, avg of integers.
-class PartialIntegers final : public PartialOf<PartialIntegers> {
- public:
-  PartialIntegers(const AggregatePlan& plan, bool mean) : PartialOf(plan), mean_(mean) {}
-  void AddRow(const RowStore& rows, size_t row) {
-    sum_ += static_cast<Wide>(static_cast<__int128>(rows.Integer(slot(), row)));
-    ++count_;
-  }
-  void AppendPartial(const PartialIntegers& later) {
-    sum_ += later.sum_;
-    count_ += later.count_;
-  }
-  void Clear() override { sum_ = 0, count_ = 0; }
-  Datum Result() override {
-    const auto sum = static_cast<__int128>(sum_);
-    if (count_ == 0) return Datum::Null();
-    if (mean_) return Datum::Number(static_cast<double>(sum) / static_cast<double>(count_));
-    constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
-    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-    return sum < kMin || sum > kMax ? Datum::Null() : Datum::Integer(static_cast<int64_t>(sum));
-  }
-  size_t bytes() const override { return sizeof(*this); }
-  void Save(std::string& bytes) const override {
-    AppendVarint(count_, bytes);
-    AppendVarint(static_cast<uint64_t>(sum_), bytes);
-    AppendSigned(static_cast<int64_t>(sum_ >> 64), bytes);
-  }
-  bool AppendSaved(std::string_view later) override {
-    VarintReader reader(later);
-    count_ += reader.Unsigned();
-    const uint64_t low = reader.Unsigned();
-    sum_ += static_cast<Wide>(static_cast<uint64_t>(reader.Signed())) << 64 | low;
-    return reader.ok() && reader.AtEnd();
-  }
-
- private:
-  using Wide = unsigned __int128;  // wraps around where damaged bytes overflow it
-
-  const bool mean_;
-  Wide sum_ = 0;
-  uint64_t count_ = 0;
-};
-
-/// sum, avg of numbers.
-class PartialNumbers final : public PartialOf<PartialNumbers> {
- public:
-  PartialNumbers(const AggregatePlan& plan, bool mean) : PartialOf(plan), mean_(mean) {}
-  void AddRow(const RowStore& rows, size_t row) {
-    sum_.Add(rows.Number(slot(), row));
-    ++count_;
-  }
-  void AppendPartial(const PartialNumbers& later) {
-    sum_.Add(later.sum_);
-    count_ += later.count_;
-  }
-  void Clear() override {
-    sum_.Clear();
-    count_ = 0;
-  }
-  Datum Result() override {
-    if (count_ == 0) return Datum::Null();
-    return Datum::Number(mean_ ? sum_.Round() / static_cast<double>(count_) : sum_.Round());
-  }
-  size_t bytes() const override { return sizeof(*this); }
-  void Save(std::string& bytes) const override {
-    AppendVarint(count_, bytes);
-    sum_.Save(bytes);
-  }
-  bool AppendSaved(std::string_view later) override {
-    VarintReader reader(later);
-    count_ += reader.Unsigned();
-    return sum_.AddSaved(reader) && reader.AtEnd();
-  }
-
- private:
-  const bool mean_;
-  ExactSum sum_;
-  uint64_t count_ = 0;
+  State state_;
 };
 
 /// min, max, arg_min, arg_max: of equal values the earliest row's.
@@ -254,76 +177,73 @@ class PartialEnd final : public PartialOf<PartialEnd> {
   KeptValue value_;
 };
 
-/// bool_and, bool_or.
-class PartialTruth final : public PartialOf<PartialTruth> {
+/// lag, list: the last rows.
+class PartialLastOnes final : public PartialOf<PartialLastOnes> {
  public:
-  PartialTruth(const AggregatePlan& plan, bool all) : PartialOf(plan), all_(all) {}
-  void AddRow(const RowStore& rows, size_t row) { seen_ |= rows.Integer(slot(), row) != 0 ? kTrue : kFalse; }
-  void AppendPartial(const PartialTruth& later) { seen_ |= later.seen_; }
-  void Clear() override { seen_ = 0; }
-  Datum Result() override {
-    if (seen_ == 0) return Datum::Null();
-    return Datum::Bool(all_ ? (seen_ & kFalse) == 0 : (seen_ & kTrue) != 0);
+  explicit PartialLastOnes(const AggregatePlan& plan)
+      : PartialOf(plan), most_(static_cast<size_t>(plan.parameter) + (plan.function == "lag" ? 1 : 0)) {}
+  void AddRow(const RowStore& rows, size_t row) { Put(rows.Slot(slot(), row)); }
+  void AppendPartial(const PartialLastOnes& later) {
+    for (const KeptValue& value : later.values_) Put(value.Get());
   }
-  size_t bytes() const override { return sizeof(*this); }
-  void Save(std::string& bytes) const override { AppendVarint(seen_, bytes); }
+  void Clear() override { values_.clear(); }
+  Datum Result() override {
+    if (plan_.function == "lag") return values_.size() < most_ ? Datum::Null() : values_.front().Get();
+    if (values_.empty()) return Datum::Null();
+    ListBuilder list(plan_.argument);
+    for (const KeptValue& value : values_) AppendToList(value.Get(), plan_.argument, list);
+    list_ = list.Finish();
+    return Datum::Text(list_);
+  }
+  size_t bytes() const override {
+    size_t bytes = sizeof(*this) + values_.size() * sizeof(KeptValue) + list_.capacity();
+    for (const KeptValue& value : values_) bytes += value.heap_bytes();
+    return bytes;
+  }
+  void Save(std::string& bytes) const override {
+    AppendVarint(values_.size(), bytes);
+    for (const KeptValue& value : values_) value.Save(bytes);
+  }
   bool AppendSaved(std::string_view later) override {
     VarintReader reader(later);
-    seen_ |= reader.Unsigned() & (kTrue | kFalse);
+    const uint64_t count = reader.Unsigned();
+    for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+      KeptValue value(plan_.argument);
+      value.Load(reader);
+      Put(value.Get());
+    }
     return reader.ok() && reader.AtEnd();
   }
 
  private:
-  static constexpr uint64_t kTrue = 1;
-  static constexpr uint64_t kFalse = 2;
-  const bool all_;
-  uint64_t seen_ = 0;
-};
-
-/// For aggregates without a short form: the rows themselves.
-class PartialRows final : public PartialOf<PartialRows> {
- public:
-  PartialRows(const AggregatePlan& plan, const std::vector<Type>& slot_types)
-      : PartialOf(plan), rows_(slot_types), aggregator_(MakeAggregator(plan, rows_)) {}
-  void AddRow(const RowStore& rows, size_t row) { rows_.AppendFrom(rows, row); }
-  void AppendPartial(const PartialRows& later) {
-    for (size_t row = 0; row < later.rows_.size(); ++row) rows_.AppendFrom(later.rows_, row);
+  void Put(const Datum& datum) {
+    values_.emplace_back(plan_.argument).Set(datum);
+    if (values_.size() > most_) values_.pop_front();
   }
-  void Clear() override { rows_.Clear(); }
-  Datum Result() override {
-    aggregator_->Clear();
-    for (size_t row = 0; row < rows_.size(); ++row) aggregator_->Add(static_cast<uint32_t>(row));
-    return aggregator_->Result();
-  }
-  size_t bytes() const override { return sizeof(*this) + rows_.size() * (24 + 13 * rows_.slots()); }
-  bool Saves() const override { return false; }
-  void Save(std::string&) const override {}
-  bool AppendSaved(std::string_view) override { return false; }
 
- private:
-  RowStore rows_;
-  std::unique_ptr<Aggregator> aggregator_;
+  const size_t most_;
+  std::deque<KeptValue> values_;
+  std::string list_;
 };
 
 }  // namespace
 
-std::unique_ptr<PartialAggregate> MakePartialAggregate(const AggregatePlan& plan, const std::vector<Type>& slot_types) {
+std::unique_ptr<PartialAggregate> MakePartialAggregate(const AggregatePlan& plan) {
+  const auto partial = [&]<class State>(std::type_identity<State>) -> std::unique_ptr<PartialAggregate> {
+    return std::make_unique<PartialState<State>>(plan);
+  };
+  if (auto made = aggregate_states::WithState(plan, partial)) return std::move(*made);
+  if (auto made = MakeSketchedPartial(plan)) return made;
   const std::string_view name = plan.function;
-  if (name == "count_rows" || name == "count") return std::make_unique<PartialCount>(plan);
-  if (name == "sum" || name == "avg") {
-    if (plan.argument == Type::kInt64) return std::make_unique<PartialIntegers>(plan, name == "avg");
-    return std::make_unique<PartialNumbers>(plan, name == "avg");
-  }
   if (name == "min" || name == "arg_min") return std::make_unique<PartialExtreme>(plan, false);
   if (name == "max" || name == "arg_max") return std::make_unique<PartialExtreme>(plan, true);
   if (name == "first" || name == "last") return std::make_unique<PartialEnd>(plan, name == "first");
-  if (name == "bool_and" || name == "bool_or") return std::make_unique<PartialTruth>(plan, name == "bool_and");
-  return std::make_unique<PartialRows>(plan, slot_types);
+  return std::make_unique<PartialLastOnes>(plan);
 }
 
 bool SamePartial(const AggregatePlan& a, const AggregatePlan& b) {
   return a.function == b.function && a.slot == b.slot && a.second_slot == b.second_slot && a.filter_slot == b.filter_slot &&
-         std::bit_cast<uint64_t>(a.parameter) == std::bit_cast<uint64_t>(b.parameter);
+         a.max_events == b.max_events && std::bit_cast<uint64_t>(a.parameter) == std::bit_cast<uint64_t>(b.parameter);
 }
 
 }  // namespace tidemill

@@ -27,7 +27,7 @@ class PartialAggregate {
   /// Memory in use, in bytes.
   virtual size_t bytes() const = 0;
 
-  /// Whether it has a short form of bytes. One without is computed from the rows each time, which costs O(rows).
+  /// Whether it has a short form of bytes.
   virtual bool Saves() const { return true; }
   /// Appends the short form, from which AppendSaved restores everything.
   virtual void Save(std::string& bytes) const = 0;
@@ -35,8 +35,8 @@ class PartialAggregate {
   virtual bool AppendSaved(std::string_view later) = 0;
 };
 
-/// Empty. `slot_types` are those of the stores whose rows will be added.
-std::unique_ptr<PartialAggregate> MakePartialAggregate(const AggregatePlan& plan, const std::vector<Type>& slot_types);
+/// Empty.
+std::unique_ptr<PartialAggregate> MakePartialAggregate(const AggregatePlan& plan);
 
 /// Whether two plans have the same partial: everything but the window is equal.
 bool SamePartial(const AggregatePlan& a, const AggregatePlan& b);

@@ -18,8 +18,8 @@ RowStore RandomRows(std::mt19937_64& random, size_t count) {
     if (random() % 30 == 0) number = random() % 2 == 0 ? std::numeric_limits<double>::infinity() : std::nan("");
     if (random() % 10 == 0) number = random() % 2 == 0 ? 0.0 : -0.0;
     const std::string text(random() % 40, static_cast<char>('a' + random() % 3));
-    Datum slots[] = {Datum::Number(number), Datum::Integer(static_cast<int64_t>(random())), Datum::Text(text),
-                     Datum::Bool(random() % 2 == 0)};
+    const auto integer = static_cast<int64_t>(random() % 2 == 0 ? random() : random() % 4);
+    Datum slots[] = {Datum::Number(number), Datum::Integer(integer), Datum::Text(text), Datum::Bool(random() % 2 == 0)};
     for (Datum& slot : slots) slot.null = random() % 8 == 0;
     const auto time = static_cast<int64_t>(i);
     rows.Append(time, time + static_cast<int64_t>(random() % 3), time, slots);
@@ -43,6 +43,8 @@ AggregatePlan RandomPlan(std::mt19937_64& random) {
       if (plan.function == "lag") plan.parameter = static_cast<double>(random() % 3);
       if (plan.function == "quantile_cont") plan.parameter = 0.25;
       if (plan.function == "ewm_mean") plan.parameter = 20;
+      if (plan.function == "list" || plan.function == "top_k") plan.parameter = static_cast<double>(1 + random() % 5);
+      if (random() % 2 == 0) plan.max_events = 1 + random() % 20;
       if (random() % 3 == 0) plan.filter_slot = 3;
       return plan;
     }
@@ -52,8 +54,7 @@ AggregatePlan RandomPlan(std::mt19937_64& random) {
 /// Cuts rows into runs and appends their partials, in any grouping, some of them by way of bytes.
 std::unique_ptr<PartialAggregate> Fold(const AggregatePlan& plan, const RowStore& rows, size_t begin, size_t end,
                                        int64_t known_by, std::mt19937_64& random) {
-  const std::vector<Type> types(kTypes, kTypes + 4);
-  auto partial = MakePartialAggregate(plan, types);
+  auto partial = MakePartialAggregate(plan);
   if (end - begin < 2 || random() % 4 == 0) {
     partial->Add(rows, begin, end, known_by);
     return partial;
@@ -94,7 +95,7 @@ TEST(PartialAggregate, HoweverRowsAreCutResultsAreThoseOfTheAggregator) {
         << FormatValue(ToValue(aggregator->Result(), type));
     EXPECT_GE(partial->bytes(), sizeof(void*));
     partial->Clear();
-    const auto empty = MakePartialAggregate(plan, {kTypes, kTypes + 4});
+    const auto empty = MakePartialAggregate(plan);
     ASSERT_TRUE(testing::SameBits(ToValue(partial->Result(), type), ToValue(empty->Result(), type)));
   }
 }
@@ -104,7 +105,7 @@ TEST(PartialAggregate, DamagedBytesAreSurvived) {
   for (int round = 0; round < 3000; ++round) {
     const RowStore rows = RandomRows(random, random() % 20);
     const AggregatePlan plan = RandomPlan(random);
-    auto partial = MakePartialAggregate(plan, {kTypes, kTypes + 4});
+    auto partial = MakePartialAggregate(plan);
     if (!partial->Saves()) continue;
     partial->Add(rows, 0, rows.size(), std::numeric_limits<int64_t>::max());
     std::string bytes;

@@ -75,6 +75,7 @@ Json AggregateToJson(const Aggregate& aggregate) {
   if (aggregate.delay.micros != 0) result["delay_us"] = aggregate.delay.micros;
   if (aggregate.hop) result["hop_us"] = aggregate.hop->micros;
   if (aggregate.session) result["session_us"] = aggregate.session->micros;
+  if (aggregate.max_events) result["max_events"] = *aggregate.max_events;
   return result;
 }
 
@@ -209,6 +210,10 @@ Result<Aggregate> AggregateFromJson(const Json& json) {
   aggregate.delay = delay.value_or(Duration{0});
   TIDEMILL_ASSIGN_OR_RETURN(aggregate.hop, DurationMember(json, "hop_us"));
   TIDEMILL_ASSIGN_OR_RETURN(aggregate.session, DurationMember(json, "session_us"));
+  if (json.contains("max_events")) {
+    if (!json["max_events"].is_number_integer()) return BadProgram("'max_events' is not a number");
+    aggregate.max_events = json["max_events"].get<int64_t>();
+  }
   return aggregate;
 }
 

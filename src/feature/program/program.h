@@ -37,9 +37,10 @@ struct Aggregate {
   std::optional<Expression> filter;   ///< over the row
   std::optional<Duration> window;     ///< nullopt: whole history
   Duration delay{0};
-  std::optional<Duration> hop;      ///< needs a window
-  std::optional<Duration> session;  ///< the longest gap; not together with a hop
-  Type type = Type::kDouble;        ///< of the result
+  std::optional<Duration> hop;        ///< needs a window
+  std::optional<Duration> session;    ///< the longest gap; not together with a hop
+  std::optional<int64_t> max_events;  ///< up to how many it is exact (aggregates that have a sketch); nullopt: the default
+  Type type = Type::kDouble;          ///< of the result
 };
 
 /// A feature: an expression over the aggregates of the program (kColumn indexes Program::aggregates).

@@ -26,8 +26,7 @@ std::string_view PartialAt(const StateChild& child, size_t partial) {
 StateScratch::StateScratch(std::shared_ptr<const CompiledProgram> program)
     : program_(std::move(program)), results_(program_->aggregates().size()) {
   for (Partials* partials : {&sums_, &parts_, &building_}) {
-    for (const AggregatePlan& plan : program_->partials())
-      partials->push_back(MakePartialAggregate(plan, program_->slot_types()));
+    for (const AggregatePlan& plan : program_->partials()) partials->push_back(MakePartialAggregate(plan));
   }
 }
 
@@ -42,7 +41,7 @@ Status StateReader::Query(int64_t time, std::span<Datum> outputs) {
     delays.push_back(window.delay);
     TIDEMILL_RETURN_IF_ERROR(QueryWindows(time, window.delay));
   }
-  program_.FillOutputs(scratch_.results_, scratch_.texts_, outputs);
+  program_.FillOutputs(scratch_.results_, time, scratch_.texts_, outputs);
   return Ok();
 }
 

@@ -73,15 +73,15 @@ int64_t MonthStart(int64_t micros) {
 int64_t WeekStart(int64_t micros) { return MondayOf(DayOf(micros)) * kMicrosPerDay; }
 
 constexpr std::array<Unit, 10> kUnits = {{{"year", Year, YearStart},
-                                         {"quarter", QuarterIndex, QuarterStart},
-                                         {"month", MonthIndex, MonthStart},
-                                         {"week", DayOf, WeekStart, 7},
-                                         {"day", FixedIndex<kMicrosPerDay>, FixedStart<kMicrosPerDay>},
-                                         {"hour", FixedIndex<kMicrosPerHour>, FixedStart<kMicrosPerHour>},
-                                         {"minute", FixedIndex<kMicrosPerMinute>, FixedStart<kMicrosPerMinute>},
-                                         {"second", FixedIndex<kMicrosPerSecond>, FixedStart<kMicrosPerSecond>},
-                                         {"millisecond", FixedIndex<1000>, FixedStart<1000>},
-                                         {"microsecond", FixedIndex<1>, FixedStart<1>}}};
+                                          {"quarter", QuarterIndex, QuarterStart},
+                                          {"month", MonthIndex, MonthStart},
+                                          {"week", DayOf, WeekStart, 7},
+                                          {"day", FixedIndex<kMicrosPerDay>, FixedStart<kMicrosPerDay>},
+                                          {"hour", FixedIndex<kMicrosPerHour>, FixedStart<kMicrosPerHour>},
+                                          {"minute", FixedIndex<kMicrosPerMinute>, FixedStart<kMicrosPerMinute>},
+                                          {"second", FixedIndex<kMicrosPerSecond>, FixedStart<kMicrosPerSecond>},
+                                          {"millisecond", FixedIndex<1000>, FixedStart<1000>},
+                                          {"microsecond", FixedIndex<1>, FixedStart<1>}}};
 
 const Unit* FindUnit(std::string_view name) {
   for (const Unit& unit : kUnits) {
@@ -118,6 +118,10 @@ Datum MicrosBetween(const Datum& a, const Datum& b) {
   return __builtin_sub_overflow(a.integer, b.integer, &result) ? Datum::Failed() : Datum::Integer(result);
 }
 
+Datum TimeAsked(const Node&, Evaluation& evaluation) {
+  return evaluation.time == kNoTime ? Datum::Null() : Datum::Integer(evaluation.time);
+}
+
 }  // namespace
 
 const std::vector<ScalarFunction>& Time() {
@@ -144,6 +148,7 @@ const std::vector<ScalarFunction>& Time() {
       {"decade", {kS}, kI, Strict1<PartOfTimestamp<Decade>>},
       {"century", {kS}, kI, Strict1<PartOfTimestamp<Century>>},
       {"millennium", {kS}, kI, Strict1<PartOfTimestamp<Millennium>>},
+      {"now", {}, kS, TimeAsked},
       {"epoch", {kS}, Type::kDouble, Strict1<EpochSeconds>},
       {"epoch_ms", {kS}, kI, Strict1<EpochMillis>},
       {"date_trunc", {kT, kS}, kS, Strict2<Truncate>},
