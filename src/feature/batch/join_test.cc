@@ -201,6 +201,56 @@ TEST_F(JoinTest, AgreesWithDuckDb) {
   }
 }
 
+/// Formulas that DuckDB computes in another order are near its results; lists and distinct sums are equal.
+TEST_F(JoinTest, StatisticsAgreeWithDuckDb) {
+  std::mt19937_64 random(8);
+  const auto valid = [](const std::string& value) { return "CASE WHEN isfinite(" + value + ") THEN " + value + " END"; };
+  const std::string weight = "pow(2, epoch(happened) / 25)";
+  for (int round = 0; round < 4; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 400, 400)).ok());
+    const Columns spine = RandomSpine(random, 200, 400);
+    ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
+    const Program program = Compile(
+        {"k"},
+        {Feature("skew", "skewness(i)", {200}), Feature("together", "corr(i, minute(happened) * 60 + second(happened))", {200}),
+         Feature("covar", "covar_samp(i, length(s))", {200}), Feature("covar_pop", "covar_pop(i, length(s))", {200}),
+         Feature("rise", "regr_slope(i, length(s))", {200}), Feature("trend", "slope(i)", {200}),
+         Feature("recent", "ewm_mean(i, INTERVAL 25 SECONDS)", {200}), Feature("once", "sum(DISTINCT i)", {100}),
+         Feature("kinds", "approx_count_distinct(s)", {100}), Feature("lasts", "list(s, 3)", {100})});
+    const Columns joined = Join(program, spine, {"k"}, kNow, 1);
+    const Columns near = Query("SELECT " + Subquery(valid("skewness(i)"), 200) + " v__skew_200s, " +
+                               Subquery(valid("corr(i, epoch(happened))"), 200) + " v__together_200s, " +
+                               Subquery(valid("covar_samp(i, length(s))"), 200) + " v__covar_200s, " +
+                               Subquery(valid("covar_pop(i, length(s))"), 200) + " v__covar_pop_200s, " +
+                               Subquery(valid("regr_slope(i, length(s))"), 200) + " v__rise_200s, " +
+                               Subquery(valid("86400 * regr_slope(i, epoch(happened))"), 200) + " v__trend_200s, " +
+                               Subquery("sum(i * " + weight + ") / (sum(" + weight + ") FILTER (WHERE i IS NOT NULL))", 200) +
+                               " v__recent_200s FROM spine s ORDER BY id");
+    for (const Column& column : near.columns) {
+      SCOPED_TRACE(column.name);
+      const Column* actual = joined.Find(column.name);
+      ASSERT_NE(actual, nullptr);
+      size_t values = 0;
+      for (size_t row = 0; row < column.size(); ++row) {
+        ASSERT_EQ(actual->IsNull(row), column.IsNull(row)) << row;
+        if (column.IsNull(row)) continue;
+        ++values;
+        ASSERT_NEAR(actual->doubles[row], column.doubles[row], 1e-6 * std::max(1.0, std::fabs(column.doubles[row]))) << row;
+      }
+      EXPECT_GT(values, 20U);
+    }
+    const Columns equal = Query(
+        "SELECT " + Subquery("sum(DISTINCT i)::BIGINT", 100) + " v__once_100s, " + Subquery("count(DISTINCT s)", 100) +
+        " v__kinds_100s, " + Subquery("list(s ORDER BY happened, _seq)[-3:]", 100) + " v__lasts_100s FROM spine s ORDER BY id");
+    for (const Column& column : equal.columns) {
+      SCOPED_TRACE(column.name);
+      ASSERT_NE(joined.Find(column.name), nullptr);
+      ExpectSameColumn(*joined.Find(column.name), column);
+    }
+  }
+}
+
 /// Late rows, any cut: what became known after T must not change anything at or before T.
 TEST_F(JoinTest, NothingLeaksFromTheFuture) {
   std::mt19937_64 random(17);

@@ -9,15 +9,13 @@
 namespace tidemill {
 namespace {
 
-using namespace aggregate_states;  // NOLINT: its names are those of this file
-
 /// An Aggregator of a state that rows can be taken out of.
 template <class State>
 class Sliding : public Aggregator {
  public:
   Sliding(const AggregatePlan& plan, const RowStore& rows) : plan_(plan), rows_(rows), state_(plan) {}
-  void Add(uint32_t row) override { state_.Add(TakenRow{plan_, rows_, row}); }
-  void Remove(uint32_t row) override { state_.Subtract(TakenRow{plan_, rows_, row}); }
+  void Add(uint32_t row) override { state_.Add(aggregate_states::TakenRow{plan_, rows_, row}); }
+  void Remove(uint32_t row) override { state_.Subtract(aggregate_states::TakenRow{plan_, rows_, row}); }
   void Clear() override { state_.Clear(); }
   Datum Result() override { return state_.Result(); }
 
@@ -152,7 +150,7 @@ std::unique_ptr<Aggregator> MakeAggregator(const AggregatePlan& plan, const RowS
   const auto sliding = [&]<class State>(std::type_identity<State>) -> std::unique_ptr<Aggregator> {
     return std::make_unique<Sliding<State>>(plan, rows);
   };
-  if (auto aggregator = WithState(plan, sliding)) return std::move(*aggregator);
+  if (auto aggregator = aggregate_states::WithState(plan, sliding)) return std::move(*aggregator);
   if (auto aggregator = MakeSketchedAggregator(plan, rows)) return aggregator;
   if (name == "min" || name == "arg_min") return std::make_unique<Extreme>(plan, rows, false);
   if (name == "max" || name == "arg_max") return std::make_unique<Extreme>(plan, rows, true);

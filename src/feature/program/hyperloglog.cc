@@ -7,10 +7,10 @@
 namespace tidemill {
 namespace {
 
-struct Place {
+struct RegisterPlace {
   size_t at;
   uint8_t rank;
-  explicit Place(uint64_t hash)
+  explicit RegisterPlace(uint64_t hash)
       : at(hash >> (64 - kHyperLogLogBits)),
         rank(static_cast<uint8_t>(std::countl_zero(hash << kHyperLogLogBits | uint64_t{1} << (kHyperLogLogBits - 1)) + 1)) {}
 };
@@ -61,7 +61,7 @@ void HyperLogLog::Raise(size_t at, uint8_t rank) {
 }
 
 void HyperLogLog::Add(uint64_t hash) {
-  const Place place(hash);
+  const RegisterPlace place(hash);
   Raise(place.at, place.rank);
 }
 
@@ -129,13 +129,13 @@ void SlidingHyperLogLog::SetRanks(size_t at, uint64_t ranks) {
 }
 
 void SlidingHyperLogLog::Add(uint64_t hash) {
-  const Place place(hash);
+  const RegisterPlace place(hash);
   if (++counts_[static_cast<uint32_t>(place.at << 6 | place.rank)] > 1) return;
   SetRanks(place.at, ranks_[place.at] | uint64_t{1} << place.rank);
 }
 
 void SlidingHyperLogLog::Remove(uint64_t hash) {
-  const Place place(hash);
+  const RegisterPlace place(hash);
   const auto count = counts_.find(static_cast<uint32_t>(place.at << 6 | place.rank));
   if (--count->second > 0) return;
   counts_.erase(count);
