@@ -2,7 +2,7 @@
 import os
 import shutil
 
-from _kernel_tools import RUNS, ours, payments, theirs, wanted
+from _kernel_tools import RUNS, extensions, ours, payments, theirs, wanted
 from run import WORK, measured, row
 
 
@@ -21,6 +21,14 @@ def compute():
     return row("kernel_fraud_compute", mine["seconds"], "s", peer["seconds"], "DuckDB windows", equal=peer["equal"], ratio_least=3)
 
 
+def lake():
+    """From a lake table into a lake table, on both sides."""
+    where = folder()
+    mine = ours("lake", payments(), RUNS, where)
+    peer = theirs("_kernel_fraud_peers.py", "lake", payments(), RUNS, where, extensions())
+    return row("kernel_fraud_lake", mine["seconds"], "s", peer["seconds"], "DuckDB windows in DuckLake", equal=peer["equal"], ratio_least=2)
+
+
 def pandas():
     mine = ours("fraud", payments(), RUNS)
     peer = theirs("_kernel_fraud_peers.py", "pandas", payments(), RUNS)
@@ -29,7 +37,7 @@ def pandas():
 
 def run():
     rows = []
-    for name, work in (("kernel_fraud_compute", compute), ("kernel_fraud_pandas", pandas)):
+    for name, work in (("kernel_fraud_compute", compute), ("kernel_fraud_lake", lake), ("kernel_fraud_pandas", pandas)):
         if wanted(name):
             rows += measured(name, work)
     return rows

@@ -1,6 +1,7 @@
 """The peers of the kernel_fraud rows, run by the Python of bench/peers.txt. Prints one line of JSON.
 
   duckdb FILE RUNS FOLDER   DuckDB's windows over a table in memory into a table in memory; compares our columns in FOLDER with them and with exact sums
+  lake FILE RUNS FOLDER EXTENSIONS  the same windows from a table of a DuckLake into another; compares our FOLDER/features.parquet with them
   pandas FILE RUNS          rolling windows by customer and by terminal, as the handbook does it
 """
 import json
@@ -129,6 +130,25 @@ def run_duckdb(path, runs, folder):
     return {"seconds": seconds, "equal": not wrong}
 
 
+def run_lake(path, runs, folder, extensions):
+    connection = duckdb.connect(config={"extension_directory": folder})
+    connection.execute(f"SET threads = {THREADS}; SET preserve_insertion_order = false; LOAD '{extensions}/ducklake.duckdb_extension'")
+    connection.execute(f"ATTACH 'ducklake:{folder}/peer.ducklake' AS lake (DATA_PATH '{folder}/peer'); USE lake")
+    connection.execute(f"CREATE TABLE payments AS SELECT *, epoch_us(paid_at) AS us FROM '{path}' ORDER BY transaction_id")
+    seconds = seconds_of(lambda: connection.execute(f"CREATE OR REPLACE TABLE features AS {features_sql()}"), runs)
+    theirs = connection.execute("SELECT * FROM features ORDER BY transaction_id").fetchnumpy()
+    mine = connection.execute(f"SELECT * FROM '{folder}/features.parquet'").fetchnumpy()
+    wrong = [] if numpy.array_equal(mine["transaction_id"], theirs["transaction_id"]) else ["rows are missing, or not in the spine's order"]
+    for name, other in theirs.items() if not wrong else ():
+        column = mine[name if name in mine else f"{name[0]}__{name}"]
+        distance = ulps(column, other) if column.dtype == numpy.float64 else column != other
+        if distance.max() > (ULPS_MAX if column.dtype == numpy.float64 else 0):
+            wrong.append(f"{name} differs from DuckDB's by {distance.max()}")
+    for sentence in wrong:
+        print(sentence, file=sys.stderr)
+    return {"seconds": seconds, "equal": not wrong}
+
+
 def rolling_customer(rows):
     """One customer's payments with time as index, in order."""
     for days in DAYS:
@@ -169,7 +189,8 @@ def run_pandas(path, runs):
 
 def main():
     kind, path, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    print(json.dumps(run_duckdb(path, runs, sys.argv[4]) if kind == "duckdb" else run_pandas(path, runs)))
+    works = {"duckdb": run_duckdb, "lake": run_lake, "pandas": run_pandas}
+    print(json.dumps(works[kind](path, runs, *sys.argv[4:])))
 
 
 if __name__ == "__main__":

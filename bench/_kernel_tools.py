@@ -50,7 +50,13 @@ def kernel_bench():
     return os.path.join(BUILD, "bin", "kernel_bench")
 
 
+def extensions():
+    """The folder with DuckDB's signed extensions."""
+    return os.path.join(BUILD, "lib")
+
+
 def ours(*arguments):
+    os.environ.setdefault("TIDEMILL_EXTENSIONS", extensions())
     return answer([kernel_bench(), *map(str, arguments)])
 
 

@@ -1,6 +1,8 @@
 // Runs the feature kernel in process over columns in memory, for bench/kernel.py and for profilers.
 //
 //   kernel_bench fraud FILE.parquet RUNS [FOLDER]            the fraud simulator's 15 features
+//   kernel_bench lake FILE.parquet RUNS FOLDER               the same from a table of a lake in FOLDER into another one of it;
+//                                                            the result is copied to FOLDER/features.parquet
 //   kernel_bench aggregate FILE.parquet RUNS VALUE [FOLDER]  one aggregate over 7 days by customer, VALUE in SQL
 //
 // FOLDER gets a file for each column: its values of 64 bits, zero for null. Prints {"seconds": [...], "rows": n, "type": "..."},
@@ -13,7 +15,9 @@
 #include <functional>
 
 #include "feature/batch/column_features.h"
+#include "feature/batch/feature_join.h"
 #include "feature/compile.h"
+#include "lake/lake.h"
 #include "sql/database.h"
 
 namespace tidemill {
@@ -29,6 +33,16 @@ T Demand(Result<T> result) {
     std::exit(1);
   }
   return std::move(result).value();
+}
+
+void DemandOk(const Status& status) {
+  if (status.ok()) return;
+  fmt::print(stderr, "{}\n", status.error().Format());
+  std::exit(1);
+}
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 FeatureDefinition Feature(std::string name, std::string value, const std::vector<int64_t>& window_days) {
@@ -111,6 +125,61 @@ Work AggregateWork(Session& session, const Columns& payments, const std::string&
   };
 }
 
+FeatureJoinRequest LakeRequest(const std::vector<Program>& programs) {
+  FeatureJoinRequest request{
+      .spine_sql =
+          "SELECT transaction_id, customer_id, terminal_id, paid_at, amount, isodow(paid_at) >= 6 AS weekend, "
+          "hour(paid_at) <= 6 AS night FROM lake.main.payments ORDER BY transaction_id",
+      .time_column = "paid_at",
+      .views = {},
+      .now = Timestamp{std::numeric_limits<int64_t>::max() / 2}};
+  request.threads = kThreads;
+  for (const Program& program : programs) {
+    const std::string& key = program.keys.front().name;
+    request.views.push_back({&program, "lake.main.payments", "paid_at", {key}, key == "customer_id" ? "c" : "t", {}});
+  }
+  return request;
+}
+
+/// Joins and commits a table of the lake; the rows are stored as they are made.
+void JoinInLake(Lake& lake, const FeatureJoinRequest& request) {
+  const auto reading = Demand(lake.Connect());
+  Demand(lake.Commit("features", Json::object(), [&](Session& writing) -> Status {
+    TIDEMILL_ASSIGN_OR_RETURN(const auto join, FeatureJoin::Start(*reading, request));
+    RowStream rows;
+    rows.fields = join->fields();
+    rows.next = [&join] { return join->Next(); };
+    return writing.ExecuteOver("joined", std::move(rows), "CREATE OR REPLACE TABLE lake.main.features AS SELECT * FROM joined");
+  }));
+}
+
+int RunLake(const std::vector<std::string>& arguments) {
+  const std::string& folder = arguments[3];
+  const auto database =
+      Demand(Database::Open({.memory_limit_mb = 2048, .threads = kThreads, .temporary_folder = folder + "/spill"}));
+  const auto lake = Demand(Lake::Open(*database, {.folder = folder + "/lake"}));
+  Demand(lake->Commit("payments", Json::object(), [&](Session& session) {
+    return session.Execute(
+        fmt::format("CREATE TABLE lake.main.payments AS SELECT *, transaction_id AS _seq, paid_at AS _known_at "
+                    "FROM {} ORDER BY transaction_id",
+                    QuoteText(arguments[1])));
+  }));
+  const auto session = Demand(lake->Connect());
+  const Columns some = Demand(session->Query("SELECT * EXCLUDE (_seq, _known_at) FROM lake.main.payments LIMIT 0"));
+  const std::vector<Program> programs = FraudPrograms(*session, some);
+  const FeatureJoinRequest request = LakeRequest(programs);
+  Json seconds = Json::array();
+  for (int run = 0; run <= std::stoi(arguments[2]); ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    JoinInLake(*lake, request);
+    if (run > 0) seconds.push_back(SecondsSince(start));
+  }
+  DemandOk(
+      session->Execute(fmt::format("COPY lake.main.features TO {} (FORMAT parquet)", QuoteText(folder + "/features.parquet"))));
+  fmt::print("{}\n", Json{{"seconds", seconds}}.dump());
+  return 0;
+}
+
 int Run(const std::vector<std::string>& arguments) {
   const auto database = Demand(Database::Open({.memory_limit_mb = 4096, .threads = kThreads}));
   const auto session = Demand(database->Connect());
@@ -125,7 +194,7 @@ int Run(const std::vector<std::string>& arguments) {
     results.clear();
     const auto start = std::chrono::steady_clock::now();
     results = work();
-    if (run > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    if (run > 0) seconds.push_back(SecondsSince(start));
   }
   if (const size_t folder = fraud ? 3 : 4; arguments.size() > folder) {
     for (const Columns& result : results) {
@@ -146,11 +215,13 @@ int Run(const std::vector<std::string>& arguments) {
 
 int main(int count, char** values) {
   const std::vector<std::string> arguments(values + 1, values + count);
-  const bool right = arguments.size() >= 3 && (arguments[0] == "fraud" || (arguments[0] == "aggregate" && arguments.size() >= 4));
-  if (!right) {
-    fmt::print(
-        stderr,
-        "usage: kernel_bench fraud FILE.parquet RUNS [FOLDER] | kernel_bench aggregate FILE.parquet RUNS VALUE [FOLDER]\n");
+  const size_t given = arguments.size();
+  const std::string kind = given >= 3 ? arguments[0] : "";
+  if (kind == "lake" && given == 4) return tidemill::RunLake(arguments);
+  if (kind != "fraud" && (kind != "aggregate" || given < 4)) {
+    fmt::print(stderr,
+               "usage: kernel_bench fraud FILE.parquet RUNS [FOLDER] | lake FILE.parquet RUNS FOLDER | "
+               "aggregate FILE.parquet RUNS VALUE [FOLDER]\n");
     return 2;
   }
   return tidemill::Run(arguments);
