@@ -17,6 +17,7 @@ PUBLISHED = {  # AUC, average precision, card precision at 100
     "forest": (0.867, 0.658, 0.287),
     "boosted": (0.862, 0.639, 0.273),
 }
+OTHER_ALGORITHM = {"forest"}  # rows are drawn without putting them back, and splits are at bins: shown, not judged
 FIGURES = ("auc", "average_precision", "precision_at_100")
 ROWS = {"train": 67_240, "test": 58_264}
 FRAUDS = 385
@@ -52,7 +53,8 @@ def rows_of(folder, model, published):
     counts = {"train": find(shown, "train"), "test": metrics["rows"]}
     if counts != ROWS or metrics["positives"] != FRAUDS:
         raise ValueError(f"{model} was trained and judged on {counts} rows with {metrics['positives']} frauds, not {ROWS} with {FRAUDS}")
-    return [row(f"card_fraud_{model}_{figure}", [metrics[figure]], "", [value], "published", equal=abs(metrics[figure] - value) <= NEAR)
+    return [row(f"card_fraud_{model}_{figure}", [metrics[figure]], "", [value], "published",
+                equal=None if model in OTHER_ALGORITHM else abs(metrics[figure] - value) <= NEAR)
             for figure, value in zip(FIGURES, published)]
 
 
