@@ -137,8 +137,8 @@ def run_lake(path, runs, folder, extensions):
     connection.execute(f"CREATE TABLE payments AS SELECT *, epoch_us(paid_at) AS us FROM '{path}' ORDER BY transaction_id")
     seconds = seconds_of(lambda: connection.execute(f"CREATE OR REPLACE TABLE features AS {features_sql()}"), runs)
     theirs = connection.execute("SELECT * FROM features ORDER BY transaction_id").fetchnumpy()
-    mine = connection.execute(f"SELECT * FROM '{folder}/features.parquet'").fetchnumpy()
-    wrong = [] if numpy.array_equal(mine["transaction_id"], theirs["transaction_id"]) else ["rows are missing, or not in the spine's order"]
+    mine = connection.execute(f"SELECT * FROM '{folder}/features.parquet' ORDER BY transaction_id").fetchnumpy()
+    wrong = [] if numpy.array_equal(mine["transaction_id"], theirs["transaction_id"]) else ["rows are missing"]
     for name, other in theirs.items() if not wrong else ():
         column = mine[name if name in mine else f"{name[0]}__{name}"]
         distance = ulps(column, other) if column.dtype == numpy.float64 else column != other
