@@ -1,7 +1,7 @@
 # The short names of what one does here. Everything is built in build/PRESET (presets: release, dev, asan, tsan).
 PRESET ?= release
 
-.PHONY: demo build test bench dependencies format lint clean
+.PHONY: demo build test fuzz bench dependencies format lint clean
 
 # From a fresh clone to a trained, served and watched model. Builds the program alone: its tests would take as long again.
 demo: dependencies
@@ -19,6 +19,10 @@ build: dependencies
 # Unit tests, the layering test and the behaviour tests. The last line is "N passed, N failed".
 test: build
 	scripts/run-tests $(PRESET)
+
+# A minute (FUZZ_SECONDS) for each thing that reads bytes from outside. Installs Clang.
+fuzz: dependencies
+	@scripts/fuzz
 
 # All benchmarks, or one: make bench ONLY=name
 bench: build

@@ -3,7 +3,11 @@ find_package(Threads REQUIRED)
 
 add_compile_options(-Wall -Wextra -Werror -ffp-contract=off -march=x86-64-v2 -fno-omit-frame-pointer)
 # GCC 12 reports these wrongly for std::string, std::optional and std::variant once they are inlined.
-add_compile_options(-Wno-restrict -Wno-maybe-uninitialized)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized)
+else()
+  add_compile_options(-Wno-error)  # GCC's warnings count
+endif()
 add_compile_definitions(TIDEMILL_VERSION="${PROJECT_VERSION}")
 
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
@@ -29,7 +33,7 @@ add_link_options(-Wl,--as-needed)
 # Paths are rewritten relative to the source folder, so that several checkouts share the compiler cache.
 find_program(ccache ccache)
 if(ccache)
-  add_compile_options(-fpch-preprocess -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
   set(CMAKE_CXX_COMPILER_LAUNCHER
       env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${ccache})
