@@ -180,7 +180,8 @@ TEST_F(PushesTest, BackfillAndPushesEqualPushesAlone) {
       for (const std::string g : {"a", "b", "aa", "bb"}) {
         for (const int64_t second : {100, 300, 460, 500}) {
           std::string text;
-          for (const Value& value : LookUp(*store_, program_, {k, g}, Timestamp{second * kSecond})->values) text += SqlLiteral(value) + " ";
+          const auto answer = LookUp(*store_, program_, {k, g}, Timestamp{second * kSecond});
+          for (const Value& value : answer->values) text += SqlLiteral(value) + " ";
           values.push_back(text);
         }
       }
