@@ -16,14 +16,26 @@ constexpr size_t kWritesAtOnce = 256;
 constexpr size_t kPushedOutAtOnce = 32;
 /// An entry without its state: the table's node, the lists and the locks.
 constexpr size_t kEntryBytes = 320;
-/// A state without its rows.
-constexpr size_t kStateBytes = 1024;
 
 /// Space and entity in one text.
 std::string_view FullKeyOf(uint32_t space, std::string_view key, std::string& buffer) {
   buffer.assign(reinterpret_cast<const char*>(&space), sizeof(space));
   buffer.append(key);
   return buffer;
+}
+
+std::string PieceKey(std::string_view key, uint64_t id) {
+  std::string piece(key);
+  for (int shift = 56; shift >= 0; shift -= 8) piece += static_cast<char>(id >> shift);
+  return piece;
+}
+
+EntityState::Fetch FetchFor(OnlineStore& store, const StateSpace& space, std::string_view key) {
+  return [&store, pieces = space.pieces, key = std::string(key)](uint64_t id) -> Result<std::string> {
+    TIDEMILL_ASSIGN_OR_RETURN(auto bytes, store.Get(pieces, PieceKey(key, id)));
+    if (bytes) return std::move(*bytes);
+    return UserError("bad_state", "a piece of an online state is missing", "materialize the view again");
+  };
 }
 
 }  // namespace
@@ -35,10 +47,10 @@ struct EntityStates::Entry {
   std::atomic<bool> changed{false};    ///< set under `mutex`
   std::atomic<int64_t> bytes{0};
   std::atomic<bool> let_go{false};     ///< no longer in the table: its bytes don't count
+  std::atomic<bool> used{false};       ///< since it was last considered for leaving
   std::mutex mutex;
   bool loaded = false;                 ///< under mutex, as all below
   bool found = false;
-  size_t rows = 0;                     ///< at most so many
   std::unique_ptr<EntityState> state;  ///< nullptr while the entity has none and nobody asked for one
 
   std::string_view key() const { return std::string_view(full_key).substr(sizeof(uint32_t)); }
@@ -52,13 +64,16 @@ struct EntityStates::Shard {
 
   std::mutex mutex;
   std::unordered_map<std::string, std::shared_ptr<Entry>, KeyHash, std::equal_to<>> entries;
-  std::list<Entry*> recent;  ///< the one used last first
+  std::list<Entry*> recent;  ///< newest first; the last one leaves next, unless it was used: then it begins anew
 };
 
 /// What the store says about a view.
 struct EntityStates::View {
   std::optional<std::string> generation;
   std::string fingerprint;
+  int64_t known_until = 0;
+  int64_t sequence_until = 0;
+  mutable std::shared_ptr<const StateSpace> space;  ///< under views_mutex_: the live one, once it was asked for
 };
 
 std::string ProgramFingerprint(const Program& program) { return Sha256(std::string(KernelVersion()) + program.ToJson().dump()); }
@@ -67,6 +82,7 @@ StateSpace::StateSpace(uint32_t space_id, std::string at_generation, const Progr
                        std::shared_ptr<const CompiledProgram> its_compiled)
     : id(space_id),
       name(StatesSpaceName(of.view, at_generation)),
+      pieces(PiecesSpaceName(of.view, at_generation)),
       generation(std::move(at_generation)),
       fingerprint(std::move(its_fingerprint)),
       program(of),
@@ -97,20 +113,29 @@ Result<std::shared_ptr<const EntityStates::View>> EntityStates::Read(const std::
   }
   TIDEMILL_ASSIGN_OR_RETURN(const ViewPosition position, ReadViewPosition(store_, view));
   auto read = std::make_shared<View>();
-  if (position.complete) *read = {position.generation, position.program};
+  if (position.complete) *read = {position.generation, position.program, position.known_until, position.sequence_until, nullptr};
   const std::lock_guard<std::mutex> lock(views_mutex_);
   return views_.try_emplace(view, std::move(read)).first->second;
 }
 
 Result<std::shared_ptr<const StateSpace>> EntityStates::Live(const Program& program, const std::string& fingerprint,
                                                              const std::shared_ptr<const CompiledProgram>& compiled) {
+  {
+    const std::lock_guard<std::mutex> lock(views_mutex_);
+    const auto known = views_.find(program.view);
+    if (known != views_.end() && known->second->space && known->second->fingerprint == fingerprint) return known->second->space;
+  }
   TIDEMILL_ASSIGN_OR_RETURN(const auto view, Read(program.view));
   if (!view->generation) return std::shared_ptr<const StateSpace>();
   if (view->fingerprint != fingerprint) {
     return Unavailable("view_stale", fmt::format("the online states of '{}' were made by another definition of it", program.view),
                        "'tidemill run' makes them anew");
   }
-  return Space(*view->generation, program, fingerprint, compiled);
+  auto space = Space(*view->generation, program, fingerprint, compiled);
+  const std::lock_guard<std::mutex> lock(views_mutex_);
+  const auto known = views_.find(program.view);
+  if (known != views_.end() && known->second == view) view->space = space;
+  return space;
 }
 
 std::shared_ptr<const StateSpace> EntityStates::Space(const std::string& generation, const Program& program,
@@ -128,7 +153,7 @@ std::shared_ptr<const StateSpace> EntityStates::Space(const std::string& generat
 void EntityStates::Moved(const std::string& view) {
   const auto position = ReadViewPosition(store_, view);
   auto now = std::make_shared<View>();
-  if (position.ok() && position->complete) *now = {position->generation, position->program};
+  if (position.ok() && position->complete) *now = {position->generation, position->program, position->known_until, position->sequence_until, nullptr};
   std::vector<uint32_t> gone;
   {
     const std::lock_guard<std::mutex> lock(views_mutex_);
@@ -157,6 +182,28 @@ void EntityStates::LetGo(uint32_t space) {
   }
 }
 
+std::optional<EntityStates::Sampling> EntityStates::BeginSampling(const std::string& view, Timestamp at) const {
+  const AnswerSampler* sampler = sampler_;
+  const int64_t brought = brought_;
+  if (sampler == nullptr || bringing_ > 0) return std::nullopt;
+  const std::optional<bool> wanted = sampler->Wants(view, at);
+  if (!wanted) return std::nullopt;
+  return Sampling{*wanted, brought};
+}
+
+void EntityStates::Keep(const Sampling& sampling, const StateSpace& space, const std::vector<Value>& key, Timestamp at,
+                        const std::vector<Value>& values) {
+  const auto view = Read(space.program.view);
+  AnswerSampler* sampler = sampler_;
+  if (!view.ok() || sampler == nullptr || bringing_ > 0 || brought_ != sampling.brought) return;
+  sampler->Keep({space.program.view, space.fingerprint, key, at, (*view)->known_until, (*view)->sequence_until, sampling.follows, values});
+}
+
+uint64_t EntityStates::Place(const StateSpace& space, std::string_view key) {
+  thread_local std::string buffer;
+  return Hash64(FullKeyOf(space.id, key, buffer));
+}
+
 EntityStates::Shard& EntityStates::ShardOf(std::string_view full_key) { return (*shards_)[Hash64(full_key) >> 58U]; }
 
 Result<EntityStates::LockedState> EntityStates::Open(const std::shared_ptr<const StateSpace>& space, std::string_view key) {
@@ -169,7 +216,7 @@ Result<EntityStates::LockedState> EntityStates::Open(const std::shared_ptr<const
     const auto known = shard.entries.find(full_key);
     if (known != shard.entries.end()) {
       entry = known->second;
-      if (shard.recent.front() != entry.get()) shard.recent.splice(shard.recent.begin(), shard.recent, entry->recent);
+      entry->used.store(true, std::memory_order_relaxed);
     } else {
       entry = std::make_shared<Entry>();
       entry->full_key = full_key;
@@ -194,8 +241,7 @@ Status EntityStates::Load(Entry& entry) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto bytes, store_.Get(entry.space->name, entry.key()));
   if (bytes) {
     auto state = EntityState::Make(entry.space->program, entry.space->compiled);
-    TIDEMILL_RETURN_IF_ERROR(state->Load(*bytes));
-    entry.rows = state->rows();
+    TIDEMILL_RETURN_IF_ERROR(state->Open(*bytes, FetchFor(store_, *entry.space, entry.key())));
     entry.state = std::move(state);
     entry.found = true;
   }
@@ -207,19 +253,23 @@ Status EntityStates::Load(Entry& entry) {
 void EntityStates::Resize(Entry& entry) {
   if (entry.let_go) return;
   size_t bytes = kEntryBytes + 2 * entry.full_key.size();
-  if (entry.state) bytes += kStateBytes + entry.rows * (24 + 9 * entry.space->compiled->slot_types().size());
+  if (entry.state) bytes += entry.state->memory_bytes();
   bytes_ += static_cast<int64_t>(bytes) - entry.bytes.exchange(static_cast<int64_t>(bytes));
 }
 
-/// Pushes out what was used longest ago, of this shard. The shard is locked, so an entry that only its table holds stays so.
+/// Pushes out what was not used for long, of this shard. The shard is locked, so an entry that only its table holds stays so.
 Status EntityStates::MakeRoom(Shard& shard) {
+  int rounds = 0;  // the first one may only find entries that were used since the last
   while (bytes_ > static_cast<int64_t>(bytes_max_) && shard.recent.size() > 1) {
     std::vector<std::shared_ptr<Entry>> leaving;
-    for (auto at = std::prev(shard.recent.end()); at != shard.recent.begin() && leaving.size() < kPushedOutAtOnce; --at) {
-      const auto entry = shard.entries.find((*at)->full_key);
-      if (entry->second.use_count() == 1) leaving.push_back(entry->second);
+    for (size_t looked_at = shard.recent.size(); looked_at > 1 && leaving.size() < kPushedOutAtOnce; --looked_at) {
+      Entry* oldest = shard.recent.back();
+      const auto entry = shard.entries.find(oldest->full_key);
+      const bool stays = oldest->used.exchange(false) || entry->second.use_count() > 1;
+      if (!stays) leaving.push_back(entry->second);
+      shard.recent.splice(shard.recent.begin(), shard.recent, oldest->recent);
     }
-    if (leaving.empty()) return Ok();
+    if (leaving.empty() && ++rounds > 1) return Ok();
     TIDEMILL_RETURN_IF_ERROR(WriteStates(leaving));
     for (const auto& entry : leaving) {
       bytes_ -= entry->bytes;
@@ -231,42 +281,39 @@ Status EntityStates::MakeRoom(Shard& shard) {
   return Ok();
 }
 
-/// The bytes of a state that has changed, without what has expired.
-std::optional<OnlineStore::Write> EntityStates::Save(Entry& entry) {
+/// Adds the records of a state that have changed, without what has expired; false when there are none.
+bool EntityStates::Save(Entry& entry, std::vector<OnlineStore::Write>& writes) {
   const std::lock_guard<std::mutex> lock(entry.mutex);
-  if (!entry.changed || entry.state == nullptr) return std::nullopt;
+  if (!entry.changed || entry.state == nullptr) return false;
   if (const auto oldest = entry.space->Oldest()) entry.state->Expire(*oldest);
-  OnlineStore::Write write{entry.space->name, std::string(entry.key()), std::nullopt};
-  entry.rows = entry.state->rows();
-  entry.found = entry.rows > 0;
-  if (entry.found) write.bytes = entry.state->Save();
+  entry.found = entry.state->rows() > 0;
+  StateChanges changes = entry.state->TakeChanges();
+  for (StateRecord& record : changes.written) {
+    const bool head = record.id == 0;
+    // Without rows nothing is kept of an entity.
+    if (head && !entry.found) continue;
+    writes.push_back({head ? entry.space->name : entry.space->pieces, head ? std::string(entry.key()) : PieceKey(entry.key(), record.id),
+                      std::move(record.bytes)});
+  }
+  for (const uint64_t id : changes.removed) writes.push_back({entry.space->pieces, PieceKey(entry.key(), id), std::nullopt});
+  if (!entry.found) writes.push_back({entry.space->name, std::string(entry.key()), std::nullopt});
   entry.changed = false;
   Resize(entry);
-  return write;
+  return true;
 }
 
-/// The caller sees to it that none of the entries leaves the table meanwhile: what is written last must be the newest.
+/// The caller sees to it that none of the entries leaves the table meanwhile: what is written last must be the newest. What could not
+/// be written stays waiting, and goes before what comes later.
 Status EntityStates::WriteStates(const std::vector<std::shared_ptr<Entry>>& entries) {
-  std::vector<OnlineStore::Write> writes;
-  std::vector<Entry*> written;
-  for (const auto& entry : entries) {
-    auto write = Save(*entry);
-    if (!write) continue;
-    writes.push_back(std::move(*write));
-    written.push_back(entry.get());
-  }
-  if (writes.empty()) return Ok();
-  Status status = store_.Put(writes, OnlineStore::Durability::kLater);
-  if (!status.ok()) {
-    for (Entry* entry : written) entry->changed = true;
-    return status;
-  }
-  written_ += static_cast<int64_t>(writes.size());
+  const std::lock_guard<std::mutex> in_order(write_mutex_);
+  for (const auto& entry : entries) written_ += Save(*entry, unwritten_) ? 1 : 0;
+  if (unwritten_.empty()) return Ok();
+  TIDEMILL_RETURN_IF_ERROR(store_.Put(unwritten_, OnlineStore::Durability::kLater));
+  unwritten_.clear();
   return Ok();
 }
 
 Status EntityStates::WriteBack() {
-  const std::lock_guard<std::mutex> one_at_a_time(write_mutex_);
   for (Shard& shard : *shards_) {
     std::vector<std::shared_ptr<Entry>> changed;
     {
@@ -280,7 +327,7 @@ Status EntityStates::WriteBack() {
       TIDEMILL_RETURN_IF_ERROR(WriteStates({changed.begin() + static_cast<ptrdiff_t>(at), changed.begin() + static_cast<ptrdiff_t>(end)}));
     }
   }
-  return Ok();
+  return WriteStates({});
 }
 
 Status EntityStates::Sweep(const std::shared_ptr<const StateSpace>& space) {
@@ -289,7 +336,7 @@ Status EntityStates::Sweep(const std::shared_ptr<const StateSpace>& space) {
   std::vector<std::string> outdated;
   TIDEMILL_RETURN_IF_ERROR(store_.Scan(space->name, "", [&](std::string_view key, std::string_view bytes) -> Result<bool> {
     const auto state = EntityState::Make(space->program, space->compiled);
-    TIDEMILL_RETURN_IF_ERROR(state->Load(bytes));
+    TIDEMILL_RETURN_IF_ERROR(state->Open(bytes, FetchFor(store_, *space, key)));
     const size_t rows = state->rows();
     state->Expire(*oldest);
     if (state->rows() < rows || rows == 0) outdated.emplace_back(key);
@@ -331,7 +378,6 @@ void EntityStates::LockedState::Change() {
   if (!entry_->state) entry_->state = EntityState::Make(entry_->space->program, entry_->space->compiled);
   entry_->found = true;
   entry_->changed = true;
-  ++entry_->rows;
   changed_ = true;
 }
 

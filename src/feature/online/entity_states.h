@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "feature/online/answer_sampler.h"
 #include "feature/online/store.h"
 #include "feature/program/entity_state.h"
 
@@ -24,7 +25,8 @@ struct StateSpace {
              std::shared_ptr<const CompiledProgram> its_compiled);
 
   uint32_t id = 0;          ///< unique among the spaces of a store while it is open
-  std::string name;         ///< of the store's space
+  std::string name;         ///< of the store's space with the heads of states, by entity
+  std::string pieces;       ///< of the space with the other records, by entity and number
   std::string generation;
   std::string fingerprint;  ///< ProgramFingerprint
   Program program;
@@ -48,7 +50,8 @@ std::string ProgramFingerprint(const Program& program);
 /// lock that is held for a look into its table; a state has a lock of its own, held by its LockedState, so a slow entity keeps
 /// nobody from the others. Never hold two LockedState at once.
 /// Durability: changes stay in memory until WriteBack() or until they are pushed out; whoever needs them to survive writes a log
-/// first (feature/online/pushes.h).
+/// first (feature/online/pushes.h). A state is stored in records of up to about 1,000 rows, of which only the changed ones are written, so
+/// an entity with many rows costs no more than others.
 class EntityStates {
  public:
   explicit EntityStates(OnlineStore& store);
@@ -65,6 +68,30 @@ class EntityStates {
   /// To be called when a view's position or generation was written: looks at the store again, and lets go of states of other
   /// generations.
   void Moved(const std::string& view);
+
+  /// While an object of this lives, states of a view hold more than its position says, so that no answers are sampled.
+  class Bringing {
+   public:
+    explicit Bringing(EntityStates& states) : states_(states) { ++states_.bringing_; }
+    ~Bringing() {
+      ++states_.brought_;
+      --states_.bringing_;
+    }
+    Bringing(const Bringing&) = delete;
+    Bringing& operator=(const Bringing&) = delete;
+
+   private:
+    EntityStates& states_;
+  };
+  /// Answers are offered to it from now on; nullptr: to none. It must outlive its use here.
+  void SetSampler(AnswerSampler* sampler) { sampler_ = sampler; }
+  /// An answer that is about to be looked up, if it is wanted for the sample. Hand it to Keep with its key and values.
+  struct Sampling {
+    bool follows = false;
+    int64_t brought = 0;
+  };
+  std::optional<Sampling> BeginSampling(const std::string& view, Timestamp at) const;
+  void Keep(const Sampling& sampling, const StateSpace& space, const std::vector<Value>& key, Timestamp at, const std::vector<Value>& values);
 
   struct Entry;
   /// A state of which this thread is the only user.
@@ -88,6 +115,9 @@ class EntityStates {
   /// The state of an entity by its encoded key, read from the store when it isn't here. Unknown entities are remembered too.
   Result<LockedState> Open(const std::shared_ptr<const StateSpace>& space, std::string_view key);
 
+  /// States that are opened in the order of this number lie near each other in memory.
+  static uint64_t Place(const StateSpace& space, std::string_view key);
+
   /// Writes all changed states to the store, not synced: an acknowledged write after it makes them durable.
   Status WriteBack();
   /// Reads the stored states of a space one after the other and forgets what has expired; states without rows go away.
@@ -109,16 +139,19 @@ class EntityStates {
   Status Load(Entry& entry);
   Status MakeRoom(Shard& shard);
   Status WriteStates(const std::vector<std::shared_ptr<Entry>>& entries);
-  std::optional<OnlineStore::Write> Save(Entry& entry);
+  bool Save(Entry& entry, std::vector<OnlineStore::Write>& writes);
   void Resize(Entry& entry);
   void LetGo(uint32_t space);
 
   OnlineStore& store_;
   std::atomic<size_t> bytes_max_{size_t{256} << 20};
   std::atomic<int64_t> bytes_{0};
+  std::atomic<AnswerSampler*> sampler_{nullptr};
+  std::atomic<int64_t> bringing_{0}, brought_{0};
   std::atomic<int64_t> hits_{0}, misses_{0}, written_{0}, pushed_out_{0};
   std::unique_ptr<std::array<Shard, kShards>> shards_;
-  std::mutex write_mutex_;  ///< one WriteBack at a time
+  std::mutex write_mutex_;                     ///< what is taken from states is written in that order
+  std::vector<OnlineStore::Write> unwritten_;  ///< under write_mutex_
   mutable std::mutex views_mutex_;
   std::unordered_map<std::string, std::shared_ptr<const View>> views_;
   std::vector<std::shared_ptr<const StateSpace>> spaces_;

@@ -36,6 +36,7 @@ class Materializer {
         fingerprint_(ProgramFingerprint(program)) {}
 
   Result<MaterializeReport> Run() {
+    const EntityStates::Bringing bringing(store_.states());
     TIDEMILL_ASSIGN_OR_RETURN(const ViewPosition position, ReadViewPosition(store_, program_.view));
     TIDEMILL_ASSIGN_OR_RETURN(const bool continues, Continues(position));
     TIDEMILL_ASSIGN_OR_RETURN(ViewPosition next, NextPosition());
@@ -88,7 +89,7 @@ class Materializer {
     next.generation = old_generation == "a" ? "b" : "a";
     space_ = store_.states().Space(next.generation, program_, fingerprint_, compiled_);
     space_->SetNow(now_);
-    TIDEMILL_RETURN_IF_ERROR(store_.Clear(space_->name));
+    TIDEMILL_RETURN_IF_ERROR(ClearGeneration(store_, program_.view, next.generation));
     const std::string read = ReadCondition(next.known_until, next.sequence_until);
     TIDEMILL_RETURN_IF_ERROR(Bring(read));
     const auto take_over = [&]() -> Status {
@@ -100,7 +101,7 @@ class Materializer {
       return Finish(next);
     };
     TIDEMILL_RETURN_IF_ERROR(Follows() ? pushes_->Pause(take_over) : take_over());
-    if (!old_generation.empty()) TIDEMILL_RETURN_IF_ERROR(store_.Clear(StatesSpaceName(program_.view, old_generation)));
+    if (!old_generation.empty()) TIDEMILL_RETURN_IF_ERROR(ClearGeneration(store_, program_.view, old_generation));
     report_.rebuilt = true;
     return report_;
   }
@@ -202,11 +203,15 @@ Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<
     AppendKeyPart(part, program_.keys[i].type, encoded);
   }
   TIDEMILL_ASSIGN_OR_RETURN(const auto space, store.states().Live(program_, fingerprint_, compiled_));
+  OnlineFeatures features;
+  const auto sampling = space != nullptr && complete ? store.states().BeginSampling(program_.view, time) : std::nullopt;
   if (space != nullptr && complete) {
     TIDEMILL_ASSIGN_OR_RETURN(const EntityStates::LockedState locked, store.states().Open(space, encoded));
-    if (locked.found()) return OnlineFeatures{locked.state().Query(time), true};
+    if (locked.found()) features = {locked.state().Query(time), true};
   }
-  return OnlineFeatures{EntityState::Make(program_, compiled_)->Query(time), false};
+  if (!features.found) features.values = EntityState::Make(program_, compiled_)->Query(time);
+  if (sampling) store.states().Keep(*sampling, *space, key, time, features.values);
+  return features;
 }
 
 Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time) {

@@ -53,11 +53,52 @@ struct ColumnsOfView {
   const Column* event_time = nullptr;
   std::vector<const Column*> keys;
   std::vector<const Column*> columns;
+
+  int64_t EventTime(size_t row) const { return event_time->ints[row] * (event_time->type == Type::kDate ? kMicrosPerDay : 1); }
+  Datum Value(size_t i, size_t row, Type type) const {
+    const Datum datum = ColumnDatum(*columns[i], row);
+    const bool widens = columns[i]->type == Type::kInt64 && type == Type::kDouble && !datum.null;
+    return widens ? Datum::Number(static_cast<double>(datum.integer)) : datum;
+  }
 };
+
+struct RowOfEntity {
+  uint64_t place = 0;
+  std::string key;
+  size_t row = 0;
+};
+
+/// Rows that belong to an entity, those of one together.
+std::vector<RowOfEntity> RowsByEntity(const StateSpace& space, const ColumnsOfView& columns, size_t count) {
+  std::vector<RowOfEntity> rows;
+  rows.reserve(count);
+  for (size_t row = 0; row < count; ++row) {
+    bool complete = !columns.event_time->IsNull(row);
+    for (const Column* column : columns.keys) complete = complete && !column->IsNull(row);
+    if (!complete) continue;
+    RowOfEntity& one = rows.emplace_back();
+    for (size_t i = 0; i < columns.keys.size(); ++i) AppendKeyPart(ColumnDatum(*columns.keys[i], row), space.program.keys[i].type, one.key);
+    one.place = EntityStates::Place(space, one.key);
+    one.row = row;
+  }
+  std::sort(rows.begin(), rows.end(), [](const RowOfEntity& a, const RowOfEntity& b) {
+    return std::tie(a.place, a.key, a.row) < std::tie(b.place, b.key, b.row);
+  });
+  return rows;
+}
 
 }  // namespace
 
+std::string RowsInLake(const PushedView& view) {
+  std::string columns;
+  for (const auto& [of_table, of_source] : view.source_columns) {
+    columns += fmt::format("{} AS {}, ", QuoteIdentifier(of_source), QuoteIdentifier(of_table));
+  }
+  return fmt::format("(SELECT {}_seq, _known_at FROM lake.main.{})", columns, QuoteIdentifier(view.source));
+}
+
 struct OnlinePushes::Follower {
+  std::string name;  ///< of the view; never changes, so it needs no lock
   PushedView view;
   std::string fingerprint;
   std::shared_ptr<const CompiledProgram> compiled;
@@ -128,12 +169,13 @@ Status OnlinePushes::Recover(const std::vector<PushedView>& views) {
 /// A view that was never materialized begins with no rows: what the lake holds comes with the next run.
 Status OnlinePushes::Follow(const PushedView& view) {
   auto follower = std::make_unique<Follower>();
+  follower->name = view.program.view;
   follower->view = view;
   TIDEMILL_RETURN_IF_ERROR(follower->Prepare());
   TIDEMILL_ASSIGN_OR_RETURN(const ViewPosition position, ReadViewPosition(*parts_.store, view.program.view));
   if (!position.complete) {
     const ViewPosition nothing{true, "a", follower->fingerprint, std::numeric_limits<int64_t>::min(), -1, "0:"};
-    TIDEMILL_RETURN_IF_ERROR(parts_.store->Clear(StatesSpaceName(view.program.view, "a")));
+    TIDEMILL_RETURN_IF_ERROR(ClearGeneration(*parts_.store, view.program.view, "a"));
     TIDEMILL_RETURN_IF_ERROR(WriteViewPosition(*parts_.store, view.program.view, nothing));
     parts_.store->states().Moved(view.program.view);
   }
@@ -142,21 +184,17 @@ Status OnlinePushes::Follow(const PushedView& view) {
 }
 
 bool OnlinePushes::Follows(const std::string& view) const {
-  return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower->view.program.view == view; });
+  return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower->name == view; });
 }
 
 Result<std::string> OnlinePushes::RowsInLake(const std::string& view, const std::string& table) const {
   for (const auto& follower : followers_) {
-    if (follower->view.program.view != view) continue;
+    if (follower->name != view) continue;
     if (follower->view.table != table) {
       return Unavailable("view_moved", fmt::format("the view '{}' reads the table '{}' now", view, table),
                          "start the server anew: it follows the definitions that it began with");
     }
-    std::string columns;
-    for (const auto& [of_table, of_source] : follower->view.source_columns) {
-      columns += fmt::format("{} AS {}, ", QuoteIdentifier(of_source), QuoteIdentifier(of_table));
-    }
-    return fmt::format("(SELECT {}_seq, _known_at FROM lake.main.{})", columns, QuoteIdentifier(follower->view.source));
+    return tidemill::RowsInLake(follower->view);
   }
   return InternalError(fmt::format("'{}' follows no pushes", view));
 }
@@ -248,30 +286,22 @@ Status OnlinePushes::Apply(const PushedBatch& batch) {
   return Ok();
 }
 
+/// Entity by entity, in an order that is kind to the cache: which order changes no state.
 Status OnlinePushes::ApplyTo(const Follower& follower, const std::shared_ptr<const StateSpace>& space, const PushedBatch& batch) {
   TIDEMILL_ASSIGN_OR_RETURN(const ColumnsOfView columns, follower.ColumnsIn(batch.rows));
   space->SetNow(batch.arrived_at);
-  const Program& program = space->program;
-  EntityStates& states = parts_.store->states();
-  std::string key;
-  FeatureEvent event;
-  event.values.resize(columns.columns.size());
-  for (size_t row = 0; row < batch.known_at.size(); ++row) {
-    bool complete = !columns.event_time->IsNull(row);
-    key.clear();
-    for (size_t i = 0; i < columns.keys.size() && complete; ++i) {
-      complete = !columns.keys[i]->IsNull(row);
-      AppendKeyPart(ColumnDatum(*columns.keys[i], row), program.keys[i].type, key);
-    }
-    if (!complete) continue;  // of no entity
-    event.event_time = {columns.event_time->ints[row]};
-    if (columns.event_time->type == Type::kDate) event.event_time.micros *= kMicrosPerDay;
-    event.known_at = {batch.known_at[row]};
-    event.seq = batch.Sequence(row);
-    for (size_t i = 0; i < columns.columns.size(); ++i) event.values[i] = columns.columns[i]->At(row);
-    TIDEMILL_ASSIGN_OR_RETURN(EntityStates::LockedState locked, states.Open(space, key));
+  const std::vector<RowOfEntity> rows = RowsByEntity(*space, columns, batch.known_at.size());
+  std::vector<Datum> values(columns.columns.size());
+  for (size_t at = 0; at < rows.size();) {
+    const std::string& key = rows[at].key;
+    TIDEMILL_ASSIGN_OR_RETURN(EntityStates::LockedState locked, parts_.store->states().Open(space, key));
     locked.Change();
-    TIDEMILL_RETURN_IF_ERROR(locked.state().Update(event));
+    for (; at < rows.size() && rows[at].key == key; ++at) {
+      const size_t row = rows[at].row;
+      for (size_t i = 0; i < columns.columns.size(); ++i) values[i] = columns.Value(i, row, space->program.columns[i].type);
+      TIDEMILL_RETURN_IF_ERROR(
+          locked.state().Update({columns.EventTime(row)}, {batch.known_at[row]}, batch.Sequence(row), values));
+    }
   }
   return Ok();
 }

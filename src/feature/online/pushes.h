@@ -15,6 +15,10 @@
 
 namespace tidemill {
 
+struct PushedView;
+/// What the rows of such a view are in the lake, to stand after FROM: all that was pushed, also since the last run.
+std::string RowsInLake(const PushedView& view);
+
 /// A view whose states follow the pushes to a source at once.
 struct PushedView {
   Program program;

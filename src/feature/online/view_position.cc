@@ -10,6 +10,13 @@ constexpr std::string_view kGenerations = "generations";  ///< space of where a 
 
 std::string StatesSpaceName(const std::string& view, const std::string& generation) { return "states/" + view + "/" + generation; }
 
+std::string PiecesSpaceName(const std::string& view, const std::string& generation) { return "pieces/" + view + "/" + generation; }
+
+Status ClearGeneration(OnlineStore& store, const std::string& view, const std::string& generation) {
+  TIDEMILL_RETURN_IF_ERROR(store.Clear(StatesSpaceName(view, generation)));
+  return store.Clear(PiecesSpaceName(view, generation));
+}
+
 Result<ViewPosition> ReadViewPosition(OnlineStore& store, const std::string& view) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto stored, store.Get(kPositions, view));
   TIDEMILL_ASSIGN_OR_RETURN(const auto generation, store.Get(kGenerations, view));

@@ -20,7 +20,10 @@ struct ViewPosition {
 
 Result<ViewPosition> ReadViewPosition(OnlineStore& store, const std::string& view);
 Status WriteViewPosition(OnlineStore& store, const std::string& view, const ViewPosition& position);
-/// The store's space that holds the states of a generation.
+/// The store's spaces that hold the heads and the other records of the states of a generation.
 std::string StatesSpaceName(const std::string& view, const std::string& generation);
+std::string PiecesSpaceName(const std::string& view, const std::string& generation);
+/// Takes the states of a generation away.
+Status ClearGeneration(OnlineStore& store, const std::string& view, const std::string& generation);
 
 }  // namespace tidemill
