@@ -10,11 +10,15 @@
 #include "ingest/ingest.h"
 #include "orchestrate/asset_names.h"
 #include "orchestrate/model_steps.h"
+#include "orchestrate/verify_view.h"
 #include "serve/materialize.h"
 #include "transform/transform.h"
 
 namespace tidemill {
 namespace {
+
+/// Logged answers of a view that are replayed after each materialization.
+constexpr int64_t kAnswersVerified = 200;
 
 /// Seconds since it was made.
 class Stopwatch {
@@ -209,11 +213,28 @@ class Runner {
     const std::string table = is_view ? workspace_.project.views.at(node.name).from : workspace_.feature_plans.at(node.name).spine;
     TIDEMILL_RETURN_IF_ERROR(NoteInputs({table}, &state));
     state.version = fmt::format("{}:{}", state.fingerprint.substr(0, 12), state.inputs.value(table, ""));
-    TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
     const auto report = done.views.find(node.name);
-    if (report == done.views.end()) return StepOutcome{0, "rows of the spine for requests by key"};
-    return StepOutcome{report->second.rows, fmt::format("{} into {} entities (all views {:.2f} s)", RowsText(report->second.rows),
-                                                        report->second.entities, seconds)};
+    if (report == done.views.end()) {
+      TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
+      return StepOutcome{0, "rows of the spine for requests by key"};
+    }
+    TIDEMILL_ASSIGN_OR_RETURN(const auto before, workspace_.catalog->State(name));
+    if (before && before->detail.contains("rebuilt_until")) state.detail["rebuilt_until"] = before->detail["rebuilt_until"];
+    if (report->second.rebuilt) state.detail["rebuilt_until"] = options_.now.micros;
+    TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::string verified, Verified(name));
+    return StepOutcome{report->second.rows, fmt::format("{} into {} entities (all views {:.2f} s){}", RowsText(report->second.rows),
+                                                        report->second.entities, seconds, verified)};
+  }
+
+  /// Replays a sample of the view's logged answers; what differs is an alert.
+  Result<std::string> Verified(const std::string& view) {
+    TIDEMILL_ASSIGN_OR_RETURN(const ViewVerification report, VerifyView(workspace_, view, kAnswersVerified, options_.now));
+    if (report.answers == 0) return std::string();
+    if (report.answers_different == 0) return fmt::format(", {} online answers equal batch", report.answers);
+    summary_.notes.push_back(fmt::format("alert: {} of {} online answers of {} differ from batch: 'tidemill features verify {}' shows them",
+                                         report.answers_different, report.answers, view, view));
+    return fmt::format(", {} of {} online answers differ from batch", report.answers_different, report.answers);
   }
 
   Status BringModelUp(const AssetNode& node) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/files.h"
+#include "serve/answer_log.h"
 #include "serve/http.h"
 #include "serve/prediction_log.h"
 #include "serve/service.h"
@@ -27,6 +28,8 @@ class LocalServer : public Server {
     log_ = std::make_unique<PredictionLog>([this](const auto& batch) { return StorePredictions(*parts_.lake, batch); },
                                            [this](const std::string& line) { Tell(line); }, PredictionLogOptions{});
     service_ = std::make_unique<Service>(MakeParts());
+    sampler_ = std::make_unique<AnswerSampler>(AnswerSampler::Options{}, [this](const std::string& view) { return SettledUntil(view); });
+    parts_.store->states().SetSampler(sampler_.get());
     HttpServerOptions http;
     http.address = options_.address;
     http.port = options_.port;
@@ -56,6 +59,10 @@ class LocalServer : public Server {
     changed_.notify_all();
     if (refresher_.joinable()) refresher_.join();
     if (log_) log_->Stop();
+    if (sampler_) {
+      parts_.store->states().SetSampler(nullptr);
+      StoreSample();
+    }
     if (parts_.pushes != nullptr) {
       const Status stopped = parts_.pushes->Stop();
       if (!stopped.ok()) Tell("pushed rows stay in the log until the next start: " + stopped.error().message);
@@ -90,11 +97,24 @@ class LocalServer : public Server {
     if (parts_.tell) parts_.tell(line);
   }
 
+  /// While the clock stands still, a push may still change the answers for its time.
+  std::optional<Timestamp> SettledUntil(const std::string& view) const {
+    if (parts_.pushes == nullptr || !parts_.pushes->Follows(view)) return std::nullopt;
+    if (options_.now.micros != 0) return options_.now - Duration{1};
+    return parts_.pushes->SettledUntil(parts_.clock->Now());
+  }
+
+  void StoreSample() {
+    const Status stored = StoreAnswers(*parts_.lake, sampler_->Take());
+    if (!stored.ok()) Tell("sampled answers were not logged: " + stored.error().message);
+  }
+
   void Refresh() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (!changed_.wait_for(lock, std::chrono::milliseconds(options_.refresh_ms), [this] { return stopping_; })) {
       lock.unlock();
       service_->RefreshChampions();
+      StoreSample();
       lock.lock();
     }
   }
@@ -110,6 +130,7 @@ class LocalServer : public Server {
   const ServerOptions options_;
   const ServerParts parts_;
   std::unique_ptr<PredictionLog> log_;
+  std::unique_ptr<AnswerSampler> sampler_;
   std::unique_ptr<Service> service_;
   std::unique_ptr<HttpServer> http_;
   std::thread refresher_;

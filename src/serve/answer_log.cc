@@ -1,0 +1,54 @@
+#include "serve/answer_log.h"
+
+#include <fmt/format.h>
+
+#include "base/value_json.h"
+
+namespace tidemill {
+namespace {
+
+constexpr std::string_view kMakeAnswers =
+    "CREATE SCHEMA IF NOT EXISTS lake.tidemill;"
+    "CREATE TABLE IF NOT EXISTS lake.tidemill.answers (view_name VARCHAR, program VARCHAR, entity VARCHAR, asked_at TIMESTAMP, "
+    "known_until BIGINT, seq_until BIGINT, follows BOOLEAN, features VARCHAR)";
+
+std::string ListText(const std::vector<Value>& values) {
+  Json json = Json::array();
+  for (const Value& value : values) json.push_back(ValueToJson(value));
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Columns AnswerRows(const std::vector<SampledAnswer>& answers) {
+  Columns rows;
+  rows.columns = {Column("view_name", Type::kText),  Column("program", Type::kText),      Column("entity", Type::kText),
+                  Column("asked_at", Type::kTimestamp), Column("known_until", Type::kInt64), Column("seq_until", Type::kInt64),
+                  Column("follows", Type::kBool),    Column("features", Type::kText)};
+  for (const SampledAnswer& answer : answers) {
+    rows.columns[0].AppendText(answer.view);
+    rows.columns[1].AppendText(answer.program);
+    rows.columns[2].AppendText(ListText(answer.key));
+    rows.columns[3].AppendInt(answer.at.micros);
+    rows.columns[4].AppendInt(answer.known_until);
+    rows.columns[5].AppendInt(answer.seq_until);
+    rows.columns[6].AppendInt(answer.follows ? 1 : 0);
+    rows.columns[7].AppendText(ListText(answer.values));
+  }
+  return rows;
+}
+
+}  // namespace
+
+Status StoreAnswers(Lake& lake, const std::vector<SampledAnswer>& answers) {
+  if (answers.empty()) return Ok();
+  const Columns rows = AnswerRows(answers);
+  const std::string message = fmt::format("log {} online answer{}", answers.size(), answers.size() == 1 ? "" : "s");
+  const auto committed = lake.Commit(message, Json::object(), [&](Session& session) -> Status {
+    TIDEMILL_RETURN_IF_ERROR(session.Execute(kMakeAnswers));
+    TIDEMILL_RETURN_IF_ERROR(session.LoadTemporary("sampled_answers", rows));
+    TIDEMILL_RETURN_IF_ERROR(session.Execute("INSERT INTO lake.tidemill.answers SELECT * FROM sampled_answers"));
+    return session.Execute("DROP TABLE sampled_answers");
+  });
+  return committed.ok() ? Ok() : Status(committed.error());
+}
+
+}  // namespace tidemill
