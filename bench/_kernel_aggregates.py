@@ -34,7 +34,7 @@ AGGREGATES = {
     "skewness": ("skewness(amount)", "skewness(amount)"),
     "corr": ("corr(amount, terminal_id)", "corr(amount, terminal_id)"),
     "regr_slope": (f"regr_slope(amount, {ON_TIME})", f"regr_slope(amount, {ON_TIME})"),
-    "ewm": ("ewm(amount, INTERVAL 1 DAY)", None),
+    "ewm_mean": ("ewm_mean(amount, INTERVAL 1 DAY)", None),
     "list": ("list(amount, 10)", None),
     "approx_count_distinct": ("approx_count_distinct(terminal_id)", "approx_count_distinct(terminal_id)"),
     "top_k": ("approx_top_k(terminal_id, 3)", "approx_top_k(terminal_id, 3)"),
