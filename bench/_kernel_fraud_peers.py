@@ -39,7 +39,7 @@ def features_sql():
 
 def connect(path):
     connection = duckdb.connect()
-    connection.execute(f"SET threads = {THREADS}; SET preserve_insertion_order = false")
+    connection.execute(f"SET threads = {THREADS}; SET enable_progress_bar = false; SET preserve_insertion_order = false")
     connection.execute(f"CREATE TABLE payments AS SELECT *, epoch_us(paid_at) AS us FROM '{path}' ORDER BY transaction_id")
     return connection
 
@@ -132,7 +132,7 @@ def run_duckdb(path, runs, folder):
 
 def run_lake(path, runs, folder, extensions):
     connection = duckdb.connect(config={"extension_directory": folder})
-    connection.execute(f"SET threads = {THREADS}; SET preserve_insertion_order = false; LOAD '{extensions}/ducklake.duckdb_extension'")
+    connection.execute(f"SET threads = {THREADS}; SET enable_progress_bar = false; SET preserve_insertion_order = false; LOAD '{extensions}/ducklake.duckdb_extension'")
     connection.execute(f"ATTACH 'ducklake:{folder}/peer.ducklake' AS lake (DATA_PATH '{folder}/peer'); USE lake")
     connection.execute(f"CREATE TABLE payments AS SELECT *, epoch_us(paid_at) AS us FROM '{path}' ORDER BY transaction_id")
     seconds = seconds_of(lambda: connection.execute(f"CREATE OR REPLACE TABLE features AS {features_sql()}"), runs)
