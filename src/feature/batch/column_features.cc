@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <span>
 #include <thread>
 
 #include "feature/entity_groups.h"
@@ -110,43 +112,79 @@ EntityColumns GroupColumns(const ColumnRows& rows, const ColumnQueries& queries)
   return GroupColumns(rows, queries, EncodedNumbering());
 }
 
-/// A column of results that several threads fill, each at rows of its own.
-class ResultColumn {
+/// Results that several threads fill, each at rows of its own. A row's results lie together, so that one that is written out of
+/// order costs one line of the processor's cache and not one for each column.
+class ResultRows {
  public:
-  ResultColumn(const std::string& name, Type type, size_t rows) : column_(name, type) {
-    column_.valid.assign(rows, 0);
-    if (type == Type::kText) {
-      texts_.resize(rows);
-    } else if (type == Type::kDouble) {
-      column_.doubles.resize(rows);
-    } else {
-      column_.ints.resize(rows);
+  ResultRows(std::vector<Type> types, size_t rows) : types_(std::move(types)), rows_(rows) {
+    stride_ = types_.size() + (types_.size() + kMaskBits - 1) / kMaskBits;
+    words_.resize(rows * stride_);
+    texts_.resize(types_.size());
+    for (size_t i = 0; i < types_.size(); ++i) {
+      if (HoldsBytes(types_[i])) texts_[i].resize(rows);
     }
   }
 
-  void Set(size_t row, const Datum& value) {
-    if (value.null) return;
-    column_.valid[row] = 1;
-    if (column_.type == Type::kText) {
-      texts_[row] = value.text;
-    } else if (column_.type == Type::kDouble) {
-      column_.doubles[row] = value.number;
-    } else {
-      column_.ints[row] = value.integer;
+  /// The results of `rows`: output o of the i-th is values[o * rows.size() + i].
+  void Set(std::span<const uint32_t> rows, std::span<const Datum> values) {
+    constexpr size_t kAhead = 8;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (i + kAhead < rows.size()) __builtin_prefetch(&words_[rows[i + kAhead] * stride_], 1);
+      int64_t* const words = &words_[rows[i] * stride_];
+      for (size_t o = 0; o < types_.size(); ++o) {
+        const Datum& value = values[o * rows.size() + i];
+        if (value.null) continue;
+        words[types_.size() + o / kMaskBits] |= int64_t{1} << (o % kMaskBits);
+        if (HoldsBytes(types_[o])) {
+          texts_[o][rows[i]] = value.text;
+        } else {
+          words[o] = types_[o] == Type::kDouble ? std::bit_cast<int64_t>(value.number) : value.integer;
+        }
+      }
     }
   }
 
-  Column Take() {
-    for (const std::string& text : texts_) {
-      column_.chars += text;
-      column_.offsets.push_back(column_.chars.size());
+  Columns Take(const std::vector<Output>& outputs) {
+    Columns columns;
+    for (size_t o = 0; o < types_.size(); ++o) {
+      Column& column = columns.columns.emplace_back(outputs[o].name, types_[o]);
+      column.valid.resize(rows_);
+      if (types_[o] == Type::kDouble) {
+        column.doubles.resize(rows_);
+      } else if (!HoldsBytes(types_[o])) {
+        column.ints.resize(rows_);
+      }
     }
-    return std::move(column_);
+    constexpr size_t kRowsAtOnce = 512;  // these rows are read once from memory for all columns
+    for (size_t begin = 0; begin < rows_; begin += kRowsAtOnce) {
+      for (size_t o = 0; o < types_.size(); ++o) TakeRows(o, begin, std::min(begin + kRowsAtOnce, rows_), columns.columns[o]);
+    }
+    return columns;
   }
 
  private:
-  Column column_;
-  std::vector<std::string> texts_;
+  static constexpr size_t kMaskBits = 63;
+
+  void TakeRows(size_t output, size_t begin, size_t end, Column& column) const {
+    for (size_t row = begin; row < end; ++row) {
+      const int64_t* const words = &words_[row * stride_];
+      column.valid[row] = static_cast<uint8_t>(words[types_.size() + output / kMaskBits] >> (output % kMaskBits) & 1);
+      if (column.type == Type::kDouble) {
+        column.doubles[row] = std::bit_cast<double>(words[output]);
+      } else if (!HoldsBytes(column.type)) {
+        column.ints[row] = words[output];
+      } else {
+        column.chars += texts_[output][row];
+        column.offsets.push_back(column.chars.size());
+      }
+    }
+  }
+
+  std::vector<Type> types_;
+  size_t rows_ = 0;
+  size_t stride_ = 0;  ///< words of a row: its results, then a bit for each that is there
+  std::vector<int64_t> words_;
+  std::vector<std::vector<std::string>> texts_;
 };
 
 /// Shares out the entities among threads, a kernel each.
@@ -154,10 +192,12 @@ class ColumnJoiner {
  public:
   ColumnJoiner(const Program& program, std::shared_ptr<const CompiledProgram> compiled, const ColumnRows& rows,
                const ColumnQueries& queries)
-      : compiled_(std::move(compiled)), rows_(rows), queries_(queries), grouped_(GroupColumns(rows, queries)) {
-    for (size_t i = 0; i < program.outputs.size(); ++i)
-      results_.emplace_back(program.outputs[i].name, compiled_->output_type(i), queries.time->size());
-  }
+      : outputs_(program.outputs),
+        compiled_(std::move(compiled)),
+        rows_(rows),
+        queries_(queries),
+        grouped_(GroupColumns(rows, queries)),
+        results_(OutputTypes(), queries.time->size()) {}
 
   /// Returns how many rows were there twice.
   size_t Run(int threads) {
@@ -169,69 +209,107 @@ class ColumnJoiner {
     return duplicates_;
   }
 
-  Columns Take() {
-    Columns columns;
-    for (ResultColumn& result : results_) columns.columns.push_back(result.Take());
-    return columns;
-  }
+  Columns Take() { return results_.Take(outputs_); }
 
  private:
+  static constexpr size_t kTimesAtOnce = 4096;  ///< so that results stay in the processor's cache
+
+  /// What a thread uses again from entity to entity.
+  struct Worker {
+    explicit Worker(const std::shared_ptr<const CompiledProgram>& program)
+        : kernel(program), columns(program->column_types().size()), slots(program->slot_types().size()) {}
+    EntityKernel kernel;
+    std::vector<uint32_t> asked;
+    std::vector<int64_t> times;
+    std::vector<Datum> values;
+    std::vector<Datum> columns;
+    std::vector<Datum> slots;
+    TextPool texts;
+  };
+
   void Work() {
     constexpr size_t kEntitiesAtOnce = 16;
-    EntityKernel kernel(compiled_);
-    std::vector<Datum> values(results_.size());
+    Worker worker(compiled_);
     for (size_t first = next_.fetch_add(kEntitiesAtOnce); first < grouped_.entities; first = next_.fetch_add(kEntitiesAtOnce)) {
       const size_t end = std::min(first + kEntitiesAtOnce, grouped_.entities);
-      for (size_t entity = first; entity < end; ++entity) Join(entity, kernel, values);
+      for (size_t entity = first; entity < end; ++entity) Join(entity, worker);
     }
   }
 
-  void Join(size_t entity, EntityKernel& kernel, std::vector<Datum>& values) {
-    std::vector<uint32_t> asked(grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity]),
-                                grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity + 1]));
-    if (asked.empty()) return;
+  void Join(size_t entity, Worker& worker) {
+    const auto begin = grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity]);
+    const auto end = grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity + 1]);
+    if (begin == end) return;
+    worker.asked.assign(begin, end);
     const auto earlier = [&](uint32_t a, uint32_t b) { return queries_.time->ints[a] < queries_.time->ints[b]; };
-    if (!std::is_sorted(asked.begin(), asked.end(), earlier)) std::sort(asked.begin(), asked.end(), earlier);
-    kernel.Clear();
-    AddRows(entity, kernel);
-    for (const uint32_t query : asked) {
-      kernel.Query(queries_.time->ints[query], values);
-      for (size_t i = 0; i < values.size(); ++i) results_[i].Set(query, values[i]);
-    }
-    duplicates_ += kernel.duplicates();
+    if (!std::is_sorted(begin, end, earlier)) std::sort(worker.asked.begin(), worker.asked.end(), earlier);
+    worker.kernel.Clear();
+    AddRows(entity, worker);
+    for (size_t at = 0; at < worker.asked.size(); at += kTimesAtOnce)
+      Ask(std::span(worker.asked).subspan(at, std::min(kTimesAtOnce, worker.asked.size() - at)), worker);
+    duplicates_ += worker.kernel.duplicates();
   }
 
-  void AddRows(size_t entity, EntityKernel& kernel) const {
-    std::vector<Datum> columns(rows_.columns.size());
-    std::vector<Datum> slots(compiled_->slot_types().size());
-    TextPool texts;
+  void Ask(std::span<const uint32_t> asked, Worker& worker) {
+    worker.times.clear();
+    for (const uint32_t query : asked) worker.times.push_back(queries_.time->ints[query]);
+    worker.values.resize(outputs_.size() * asked.size());
+    worker.kernel.QueryMany(worker.times, worker.values);
+    results_.Set(asked, worker.values);
+  }
+
+  void AddRows(size_t entity, Worker& worker) const {
+    const Column& known = rows_.known == nullptr ? *rows_.event : *rows_.known;
     for (size_t at = grouped_.rows.begin[entity]; at < grouped_.rows.begin[entity + 1]; ++at) {
       const uint32_t row = grouped_.rows.rows[at];
-      const Column& known = rows_.known == nullptr ? *rows_.event : *rows_.known;
+      if (at + kAhead < grouped_.rows.begin[entity + 1]) Prefetch(grouped_.rows.rows[at + kAhead]);
       if (known.IsNull(row)) continue;
-      for (size_t i = 0; i < columns.size(); ++i) columns[i] = ColumnDatum(*rows_.columns[i], row);
-      texts.Reset();
-      compiled_->FillSlots(columns, texts, slots);
+      for (size_t i = 0; i < worker.columns.size(); ++i) worker.columns[i] = ColumnDatum(*rows_.columns[i], row);
+      worker.texts.Reset();
+      compiled_->FillSlots(worker.columns, worker.texts, worker.slots);
       const int64_t sequence = rows_.sequence == nullptr ? int64_t{row} : rows_.sequence->ints[row];
-      kernel.Add(rows_.event->ints[row], known.ints[row], sequence, slots);
+      worker.kernel.Add(rows_.event->ints[row], known.ints[row], sequence, worker.slots);
+    }
+  }
+
+  static constexpr size_t kAhead = 8;
+
+  /// An entity's rows lie far apart in memory.
+  void Prefetch(uint32_t row) const {
+    __builtin_prefetch(&rows_.event->ints[row]);
+    for (const Column* column : rows_.columns) {
+      __builtin_prefetch(&column->valid[row]);
+      if (column->type == Type::kDouble) {
+        __builtin_prefetch(&column->doubles[row]);
+      } else if (!HoldsBytes(column->type)) {
+        __builtin_prefetch(&column->ints[row]);
+      }
     }
   }
 
   void AnswerWithoutEntity() {
     EntityKernel kernel(compiled_);
-    std::vector<Datum> values(results_.size());
+    std::vector<Datum> values(outputs_.size());
     kernel.Query(0, values);
     for (size_t query = 0; query < queries_.time->size(); ++query) {
       if (Complete(queries_.keys, *queries_.time, query)) continue;
-      for (size_t i = 0; i < values.size(); ++i) results_[i].Set(query, values[i]);
+      const auto row = static_cast<uint32_t>(query);
+      results_.Set({&row, 1}, values);
     }
   }
 
+  std::vector<Type> OutputTypes() const {
+    std::vector<Type> types;
+    for (size_t i = 0; i < outputs_.size(); ++i) types.push_back(compiled_->output_type(i));
+    return types;
+  }
+
+  const std::vector<Output>& outputs_;
   std::shared_ptr<const CompiledProgram> compiled_;
   const ColumnRows& rows_;
   const ColumnQueries& queries_;
   EntityColumns grouped_;
-  std::vector<ResultColumn> results_;
+  ResultRows results_;
   std::atomic<size_t> next_{0};
   std::atomic<size_t> duplicates_{0};
 };
