@@ -148,6 +148,7 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
                                {std::move(whole.expression), ConstantOf(range->first, Type::kInt64),
                                 ConstantOf(range->second, Type::kInt64)}));
   }
+  if (name == "DECIMAL") return CastToDecimal(tree, std::move(value));
   std::optional<Type> type = TypeOfSql(name);
   if (name == "LIST") {
     const std::string element = tree["cast_type"]["type_info"]["child_type"].value("id", "");
@@ -156,12 +157,34 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
   if (!type) {
     return ErrorAt(
         tree, "unsupported_expression", fmt::format("the kernel has no type {}", name),
-        name == "DECIMAL" ? "round(x, 2) keeps two decimals" : "cast to BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP or DATE");
+        "cast to BIGINT, DOUBLE, DECIMAL, VARCHAR, BOOLEAN, TIMESTAMP or DATE, or to a list of these");
   }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(value), *type));
   if (name == "TIMESTAMP WITH TIME ZONE") cast.is_zoned = true;
   return name == "FLOAT" ? Finish(tree, CallOf("single_precision", Type::kDouble, {std::move(cast.expression)}))
                          : std::move(cast);
+}
+
+/// A decimal is rounded and checked as DuckDB does it, and is a double from there on.
+Result<TypedExpression> ExpressionCompiler::CastToDecimal(const Json& tree, TypedExpression value) {
+  const Json& info = tree["cast_type"]["type_info"];
+  const int64_t width = info.is_object() ? info.value("width", int64_t{18}) : 18;
+  const int64_t scale = info.is_object() ? info.value("scale", int64_t{3}) : 3;
+  if (width > 18) {
+    return ErrorAt(tree, "unsupported_expression", "the kernel has decimals of up to 18 digits", "DECIMAL(18, 2), or DOUBLE");
+  }
+  if (value.expression.type == Type::kBool) {
+    TIDEMILL_ASSIGN_OR_RETURN(value, CastTo(tree, std::move(value), Type::kInt64));
+  }
+  const bool text_literal = IsTextLiteral(value);
+  TIDEMILL_ASSIGN_OR_RETURN(
+      TypedExpression rounded,
+      Call(tree, "decimal",
+              {std::move(value), {ConstantOf(width, Type::kInt64)}, {ConstantOf(scale, Type::kInt64)}}));
+  if (text_literal && IsNull(rounded.expression.constant)) {
+    return ErrorAt(tree, "bad_literal", fmt::format("this text is not a number of {} digits", width), "write it as 12.34");
+  }
+  return rounded;
 }
 
 Result<std::vector<TypedExpression>> ExpressionCompiler::CompileAll(const Json& trees) {

@@ -49,6 +49,7 @@ class ExpressionCompiler {
  private:
   Result<TypedExpression> Constant(const Json& tree) const;
   Result<TypedExpression> Cast(const Json& tree);
+  Result<TypedExpression> CastToDecimal(const Json& tree, TypedExpression value);
   Result<TypedExpression> Operator(const Json& tree);
   Result<TypedExpression> Between(const Json& tree);
   Result<TypedExpression> Case(const Json& tree);

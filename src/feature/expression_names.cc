@@ -77,6 +77,7 @@ const std::map<std::string, std::string, std::less<>>& Aliases() {
                                                                            {"array_unique", "list_unique"},
                                                                            {"list_pack", "list_value"},
                                                                            {"datesub", "date_sub"},
+                                                                           {"->>", "json_extract_string"},
                                                                            {"timebucket", "time_bucket"},
                                                                            {"get_current_timestamp", "now"},
                                                                            {"transaction_timestamp", "now"}};

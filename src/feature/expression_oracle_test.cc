@@ -31,7 +31,7 @@ const std::vector<Field> kFields = {{"i", Type::kInt64},          {"j", Type::kI
                                     {"w", Type::kText},           {"b", Type::kBool},      {"t", Type::kTimestamp},
                                     {"u", Type::kTimestamp},      {"a", Type::kDate},      {"li", Type::kInt64List},
                                     {"ld", Type::kDoubleList},    {"lt", Type::kTextList}, {"lb", Type::kBoolList},
-                                    {"ls", Type::kTimestampList}, {"la", Type::kDateList}};
+                                    {"ls", Type::kTimestampList}, {"la", Type::kDateList},    {"q", Type::kText}};
 
 std::vector<Template> Templates() {
   std::vector<Template> all = {
@@ -92,6 +92,11 @@ std::vector<Template> Templates() {
       {"T", "CAST([{I}|{D}|{B}|{S}|{A}] AS VARCHAR)"},
       {"T", "CAST([{LI}|{LD}|{LT}|{LB}|{LS}|{LA}] AS VARCHAR)"},
       {"LD", "CAST({LI} AS DOUBLE[])"},
+      {"D", "CAST([{D}|{I}|{T}|{B}] AS DECIMAL([9,2|18,3|4,0|3,3|18,0]))::DOUBLE"},
+      {"D", "CAST(['1.005'|'-1.5'|'.5'|'5.'|'1.2345e1'|'1e2'|' 2.5 '|'999.994'|'0'|{T}] AS DECIMAL(5,2))::DOUBLE"},
+      // values in JSON
+      {"T", "json_extract_string(q, ['$.a'|'$.b[0]'|'$.b[-1].c'|'$.\"x y\"'|'$'|'a'|'$.b[9]'|'$.b'|'$.n'])"},
+      {"T", "json_extract_string(q, [0|1|-1])"},
       {"B", "CAST([{I}|{D}|'t'|{T}] AS BOOLEAN)"},
       {"S", "CAST([{A}|{S}|'2013-03-10 02:00:01'] AS TIMESTAMP)"},
       {"A", "CAST([{S}|'2013-03-10'] AS DATE)"},
@@ -312,6 +317,9 @@ Columns HurtfulRows() {
                                     std::string("é_"),      std::string(" b a "),     std::string("日本語"), std::string("a\nb"),
                                     std::string("abc abc"), std::string("it's, [a]"), std::string("NULL"),   std::string("12"),
                                     std::string("1.5")};
+  const std::vector<Value> documents = {
+      Value(), std::string(R"({"a": 1, "b": [true, {"c": "x \"y\" é"}], "x y": 2.50, "n": null})"), std::string(R"([1.5, "two", [3, 4]])"),
+      std::string(R"({"a": "text", "b": [1e5, {"c": {"d": []}}]})"), std::string("no json"), std::string("\"\\u00e9\""), std::string("")};
   const auto scalar = [&](Type type) -> Value {
     if (random() % 7 == 0) return {};
     switch (type) {
@@ -334,7 +342,9 @@ Columns HurtfulRows() {
   for (int row = 0; row < 80; ++row) {
     for (Column& column : rows.columns) {
       Value value;
-      if (!IsList(column.type)) {
+      if (column.name == "q") {
+        value = documents[random() % documents.size()];
+      } else if (!IsList(column.type)) {
         value = scalar(column.type);
       } else if (random() % 9 != 0) {
         std::vector<Value> elements(random() % 5);
@@ -548,6 +558,28 @@ TEST_F(ExpressionOracleTest, BucketsAreTheSameOnEveryMachine) {
   EXPECT_EQ(CompileExpressions({{"x", "hash(s)", {}}}, kFields, *session_).error().hint.substr(0, 11), "hash_bucket");
 }
 
+TEST_F(ExpressionOracleTest, ValuesThatCantBeComputedAreCounted) {
+  Columns rows;
+  rows.columns = {Column("i", Type::kInt64), Column("s", Type::kText)};
+  for (const auto& [i, s] : std::vector<std::pair<Value, Value>>{
+           {INT64_MAX, std::string("1")}, {int64_t{1}, std::string("x")}, {Value(), Value()}, {int64_t{0}, std::string("7")}}) {
+    ASSERT_TRUE(rows.columns[0].Append(i).ok() && rows.columns[1].Append(s).ok());
+  }
+  const auto program = CompileExpressions({{"a", "i + 1", {}},                                      // one overflow
+                                           {"b", "s::BIGINT", {}},                                  // one text
+                                           {"c", "CASE WHEN i = 0 THEN 0 ELSE 7 // i END", {}},     // none: not looked at
+                                           {"d", "coalesce(ln(i - 1), 0)", {}},                     // two, of 0 and of -1
+                                           {"e", "regexp_extract(s, '[0-9]')::BIGINT", {}}},        // one: ''
+                                          kFields, *session_);
+  ASSERT_TRUE(program.ok()) << program.error().Format();
+  uint64_t failures = 0;
+  const auto result = program->Evaluate(rows, &failures);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(failures, 5U);
+  EXPECT_TRUE(result->columns[0].IsNull(0));
+  EXPECT_TRUE(result->columns[1].IsNull(1));
+}
+
 TEST_F(ExpressionOracleTest, MistakesInConstantsAreFoundWhenCompiled) {
   const std::pair<const char*, const char*> cases[] = {{"regexp_matches(s, '(a')", "bad_literal"},
                                                        {"regexp_matches(s, w)", "argument_types"},
@@ -556,6 +588,7 @@ TEST_F(ExpressionOracleTest, MistakesInConstantsAreFoundWhenCompiled) {
                                                        {"regexp_extract(s, 'a', 10)", "bad_literal"},
                                                        {"regexp_extract_all(s, 'a', 1)", "bad_literal"},
                                                        {"strftime(t, '%q')", "bad_literal"},
+                                                       {"'x'::DECIMAL(5,2)", "bad_literal"},
                                                        {"strftime(t, s)", "argument_types"},
                                                        {"t AT TIME ZONE 'Europe/Berln'", "bad_literal"},
                                                        {"timezone(s, t)", "argument_types"},

@@ -144,9 +144,10 @@ int64_t CompiledProgram::Horizon(int64_t t) const {
   return horizon;
 }
 
-void CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const {
+uint64_t CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const {
   Evaluation evaluation{columns, texts};
   for (size_t i = 0; i < slots_.size(); ++i) slots[i] = Evaluate(slots_[i], evaluation);
+  return evaluation.failures;
 }
 
 /// NaN is missing; defaults take the place of what is missing.

@@ -75,8 +75,9 @@ class CompiledProgram {
   /// Whether the program's lateness rules out a row.
   bool TooLate(int64_t event, int64_t known) const { return lateness_ && known > AddTimes(event, *lateness_); }
 
-  /// Evaluates what the aggregates read of one row.
-  void FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const;
+  /// Evaluates what the aggregates read of one row. Returns how many values could not be computed (overflow, a bad cast): they are
+  /// null.
+  uint64_t FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const;
   /// The features from the results of the aggregates and the time asked. NaN (0 / 0 over an empty window) is missing like null;
   /// defaults are applied.
   void FillOutputs(std::span<const Datum> aggregates, int64_t time, TextPool& texts, std::span<Datum> outputs) const;

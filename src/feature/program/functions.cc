@@ -179,7 +179,8 @@ const std::vector<ScalarFunction>& ScalarFunctions() {
   static const std::vector<ScalarFunction> kFunctions = [] {
     std::vector<ScalarFunction> all;
     for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time(), &functions::Calendar(),
-                             &functions::Similarity(), &functions::Patterns(), &functions::Lists()})
+                             &functions::Similarity(), &functions::Patterns(), &functions::Lists(),
+                             &functions::JsonTexts(), &functions::Decimals()})
       all.insert(all.end(), part->begin(), part->end());
     return all;
   }();

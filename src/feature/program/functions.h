@@ -82,6 +82,8 @@ const std::vector<ScalarFunction>& Calendar();
 const std::vector<ScalarFunction>& Similarity();
 const std::vector<ScalarFunction>& Patterns();
 const std::vector<ScalarFunction>& Lists();
+const std::vector<ScalarFunction>& JsonTexts();
+const std::vector<ScalarFunction>& Decimals();
 /// nullptr when there is no such cast.
 EvaluateFunction Cast(Type from, Type to);
 

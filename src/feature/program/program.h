@@ -82,8 +82,8 @@ struct RowProgram {
   std::vector<Field> columns;
   std::vector<Output> outputs;  ///< expressions over `columns`
 
-  /// One output column each, same number of rows. Values that cannot be computed are null.
-  Result<Columns> Evaluate(const Columns& rows) const;
+  /// One output column each, same number of rows. Values that cannot be computed are null; `failures`, if given, is how many.
+  Result<Columns> Evaluate(const Columns& rows, uint64_t* failures = nullptr) const;
   Json ToJson() const;
   static Result<RowProgram> FromJson(const Json& json);
 };

@@ -29,7 +29,7 @@ Datum Input(const Column& column, Type type, size_t row) {
 
 }  // namespace
 
-Result<Columns> RowProgram::Evaluate(const Columns& rows) const {
+Result<Columns> RowProgram::Evaluate(const Columns& rows, uint64_t* failures) const {
   std::vector<const Column*> inputs;
   std::vector<Type> types;
   for (const Field& field : columns) {
@@ -57,6 +57,7 @@ Result<Columns> RowProgram::Evaluate(const Columns& rows) const {
       AppendDatum(value.null ? defaults[i] : value, result.columns[i]);
     }
   }
+  if (failures != nullptr) *failures = evaluation.failures;
   return result;
 }
 
