@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "feature/batch/spine_block.h"
 #include "model/input_columns.h"
 #include "model/row_selection.h"
 
@@ -91,27 +92,78 @@ std::vector<ViewJoin> JoinsOf(const FeaturePlan& plan, const TableSql& table_sql
   return joins;
 }
 
+/// Makes rows of what the join gives, batch by batch.
+class JoinedFeatureRows : public FeatureRows {
+ public:
+  JoinedFeatureRows(const FeaturePlan& plan, std::unique_ptr<FeatureJoin> join, bool labelled_only, Timestamp now)
+      : plan_(plan), join_(std::move(join)), labelled_only_(labelled_only), now_(now) {}
+
+  Status Begin() {
+    Columns none;
+    for (const Field& field : join_->fields()) none.columns.emplace_back(field.name, field.type);
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns rows, Make(std::move(none)));
+    for (const Column& column : rows.columns) fields_.push_back({column.name, column.type});
+    return Ok();
+  }
+  const std::vector<Field>& fields() const override { return fields_; }
+  int64_t spine_rows() const override { return join_->spine_rows(); }
+
+  Result<std::optional<Columns>> Next() override {
+    while (true) {
+      TIDEMILL_ASSIGN_OR_RETURN(std::optional<Columns> joined, join_->Next());
+      if (!joined) return std::optional<Columns>();
+      TIDEMILL_ASSIGN_OR_RETURN(Columns rows, Make(std::move(*joined)));
+      if (rows.rows() > 0) return std::optional<Columns>(std::move(rows));
+    }
+  }
+
+ private:
+  Result<Columns> Make(Columns joined) const {
+    TIDEMILL_ASSIGN_OR_RETURN(Labels labels, KnownLabels(plan_, joined, now_));
+    if (labelled_only_) KeepLabelled(joined, labels);
+    TIDEMILL_ASSIGN_OR_RETURN(Columns computed, plan_.expressions.Evaluate(joined));
+    Columns rows;
+    rows.columns.push_back(*joined.Find("_seq"));
+    for (const std::string& name : ShownColumns(plan_)) rows.columns.push_back(*joined.Find(name));
+    rows.columns.push_back(std::move(labels.label));
+    rows.columns.push_back(std::move(labels.known_at));
+    TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan_, joined, computed, rows));
+    return rows;
+  }
+
+  const FeaturePlan& plan_;
+  std::unique_ptr<FeatureJoin> join_;
+  const bool labelled_only_;
+  const Timestamp now_;
+  std::vector<Field> fields_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<FeatureRows>> FeatureRows::Start(const FeaturePlan& plan, Session& session, const TableSql& table_sql,
+                                                        const RowsWanted& wanted, Timestamp now, const JoinResources& resources) {
+  FeatureJoinRequest request;
+  request.spine_sql = SpineQuery(plan, table_sql(plan.spine), wanted, now);
+  request.time_column = plan.timestamp;
+  request.views = JoinsOf(plan, table_sql);
+  request.now = now;
+  request.resources = resources;
+  TIDEMILL_ASSIGN_OR_RETURN(auto join, FeatureJoin::Start(session, request));
+  auto rows = std::make_unique<JoinedFeatureRows>(plan, std::move(join), wanted.labelled_only, now);
+  TIDEMILL_RETURN_IF_ERROR(rows->Begin());
+  return std::unique_ptr<FeatureRows>(std::move(rows));
+}
 
 Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
                           Timestamp now, int threads) {
-  TIDEMILL_ASSIGN_OR_RETURN(Columns spine, session.Query(SpineQuery(plan, table_sql(plan.spine), wanted, now)));
-  TIDEMILL_ASSIGN_OR_RETURN(Labels labels, KnownLabels(plan, spine, now));
-  if (wanted.labelled_only) KeepLabelled(spine, labels);
-  TIDEMILL_ASSIGN_OR_RETURN(Columns computed, plan.expressions.Evaluate(spine));
-  Columns rows;
-  rows.columns.push_back(*spine.Find("_seq"));
-  for (const std::string& name : ShownColumns(plan)) rows.columns.push_back(*spine.Find(name));
-  rows.columns.push_back(std::move(labels.label));
-  rows.columns.push_back(std::move(labels.known_at));
-  if (!plan.views.empty()) {
-    TIDEMILL_ASSIGN_OR_RETURN(spine,
-                              JoinFeatures(session, std::move(spine), plan.timestamp, JoinsOf(plan, table_sql), now, threads));
-    if (spine.rows() != rows.rows())
-      return InternalError(fmt::format("the feature join made {} rows of {}", spine.rows(), rows.rows()));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, FeatureRows::Start(plan, session, table_sql, wanted, now, {.threads = threads}));
+  Columns all;
+  for (const Field& field : rows->fields()) all.columns.emplace_back(field.name, field.type);
+  while (true) {
+    TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Columns> batch, rows->Next());
+    if (!batch) return all;
+    for (size_t i = 0; i < all.columns.size(); ++i) AppendRows(batch->columns[i], 0, batch->rows(), all.columns[i]);
   }
-  TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, spine, computed, rows));
-  return rows;
 }
 
 }  // namespace tidemill

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,6 +56,18 @@ struct RowsWanted {
   Timestamp until;
   bool labelled_only = false;
 };
+/// They come batch by batch, without being held.
+class FeatureRows {
+ public:
+  /// `plan` must outlive it, and `session` must not be used by others until it goes away.
+  static Result<std::unique_ptr<FeatureRows>> Start(const FeaturePlan& plan, Session& session, const TableSql& table_sql,
+                                                    const RowsWanted& wanted, Timestamp now, const JoinResources& resources);
+  virtual ~FeatureRows() = default;
+  virtual const std::vector<Field>& fields() const = 0;
+  virtual int64_t spine_rows() const = 0;  ///< of which some may turn out to have no label
+  virtual Result<std::optional<Columns>> Next() = 0;
+};
+/// All of them.
 Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
                           Timestamp now, int threads);
 

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 
+#include "base/files.h"
 #include "base/hash.h"
 #include "model/gates.h"
 #include "model/predictor.h"
 #include "orchestrate/asset_names.h"
+#include "orchestrate/join_memory.h"
 
 namespace tidemill {
 namespace {
@@ -57,18 +59,21 @@ Columns NoScoredRows(const FeaturePlan& plan) {
 }
 
 /// Adds columns that a table lacks, so that a model whose inputs changed keeps its one table of scores.
-Status WidenTable(Session& session, const std::string& table, const std::vector<Field>& have, const Columns& columns) {
-  for (const Column& column : columns.columns) {
-    const bool there = std::any_of(have.begin(), have.end(), [&](const Field& field) { return field.name == column.name; });
+Status WidenTable(Session& session, const std::string& table, const std::vector<Field>& have, const std::vector<Field>& fields) {
+  for (const Field& wanted : fields) {
+    const bool there = std::any_of(have.begin(), have.end(), [&](const Field& field) { return field.name == wanted.name; });
     if (there) continue;
     TIDEMILL_RETURN_IF_ERROR(session.Execute(
-        fmt::format("ALTER TABLE {} ADD COLUMN {} {}", table, QuoteIdentifier(column.name), SqlTypeName(column.type))));
+        fmt::format("ALTER TABLE {} ADD COLUMN {} {}", table, QuoteIdentifier(wanted.name), SqlTypeName(wanted.type))));
   }
   return Ok();
 }
 
-Status StoreScores(Workspace& workspace, const std::string& model, const Columns& scores, Timestamp now, int64_t run_id) {
+/// Adds the rows of a Parquet file to the scores.
+Status StoreScores(Workspace& workspace, const std::string& model, const std::filesystem::path& file, const std::vector<Field>& fields,
+                   Timestamp now, int64_t run_id) {
   const std::string table = ScoresTable(model);
+  const std::string rows = fmt::format("SELECT * FROM read_parquet({})", QuoteText(file.string()));
   TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace.lake->HasTable("scores." + model));
   std::vector<Field> have;
   if (exists) {
@@ -76,11 +81,10 @@ Status StoreScores(Workspace& workspace, const std::string& model, const Columns
   }
   const Json extra = {{"run", run_id}, {"scores", model}, {"until", FormatTimestamp(now)}};
   const auto commit = workspace.lake->Commit("score " + model, extra, [&](Session& session) -> Status {
-    TIDEMILL_RETURN_IF_ERROR(session.LoadTemporary("tidemill_scores", scores));
     TIDEMILL_RETURN_IF_ERROR(session.Execute("CREATE SCHEMA IF NOT EXISTS lake.scores"));
-    if (!exists) return session.Execute(fmt::format("CREATE TABLE {} AS SELECT * FROM tidemill_scores", table));
-    TIDEMILL_RETURN_IF_ERROR(WidenTable(session, table, have, scores));
-    return session.Execute(fmt::format("INSERT INTO {} BY NAME SELECT * FROM tidemill_scores", table));
+    if (!exists) return session.Execute(fmt::format("CREATE TABLE {} AS {}", table, rows));
+    TIDEMILL_RETURN_IF_ERROR(WidenTable(session, table, have, fields));
+    return session.Execute(fmt::format("INSERT INTO {} BY NAME {}", table, rows));
   });
   return commit.ok() ? Ok() : Status(commit.error());
 }
@@ -117,6 +121,47 @@ Columns WithoutRows(const Columns& rows, const std::vector<int64_t>& sequences) 
   }
   return kept;
 }
+
+/// Scores rows batch by batch, but for those that have a score already.
+class RowScorer {
+ public:
+  RowScorer(const FeaturePlan& plan, FeatureRows& from, Predictor& predictor, const std::vector<int64_t>& scored, int64_t version)
+      : plan_(plan), from_(from), predictor_(predictor), scored_(scored), version_(version) {}
+
+  int64_t rows() const { return rows_; }
+
+  /// Refers to this.
+  Result<RowStream> Scores() {
+    RowStream scores;
+    Columns none;
+    for (const Field& field : from_.fields()) none.columns.emplace_back(field.name, field.type);
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns columns, ScoreColumns(plan_, std::move(none), {}, version_));
+    for (const Column& column : columns.columns) scores.fields.push_back({column.name, column.type});
+    scores.next = [this] { return Next(); };
+    return scores;
+  }
+
+ private:
+  Result<std::optional<Columns>> Next() {
+    while (true) {
+      TIDEMILL_ASSIGN_OR_RETURN(std::optional<Columns> batch, from_.Next());
+      if (!batch) return std::optional<Columns>();
+      Columns rows = scored_.empty() ? std::move(*batch) : WithoutRows(*batch, scored_);
+      if (rows.rows() == 0) continue;
+      rows_ += static_cast<int64_t>(rows.rows());
+      TIDEMILL_ASSIGN_OR_RETURN(const std::vector<double> scores, predictor_.Predict(rows));
+      TIDEMILL_ASSIGN_OR_RETURN(Columns columns, ScoreColumns(plan_, std::move(rows), scores, version_));
+      return std::optional<Columns>(std::move(columns));
+    }
+  }
+
+  const FeaturePlan& plan_;
+  FeatureRows& from_;
+  Predictor& predictor_;
+  const std::vector<int64_t>& scored_;
+  const int64_t version_;
+  int64_t rows_ = 0;
+};
 
 Status StoreTrainingSet(Workspace& workspace, const std::string& model, const Columns& rows, int64_t run_id, int64_t* snapshot) {
   const Json extra = {{"run", run_id}, {"training", model}};
@@ -216,18 +261,26 @@ Result<ScoreReport> ScoreModel(Workspace& workspace, const std::string& model, i
   TIDEMILL_ASSIGN_OR_RETURN(const FeaturePlan plan, FeaturePlan::FromJson(record.detail.value("plan", Json())));
   TIDEMILL_ASSIGN_OR_RETURN(const auto predictor, Predictor::Load(package, workspace.project.threads));
   TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
+  TIDEMILL_ASSIGN_OR_RETURN(const auto scored, ScoredSequences(workspace, model, from, now));
+  TIDEMILL_ASSIGN_OR_RETURN(const JoinMemory memory, JoinMemory::Share(workspace));
   RowsWanted wanted;
   wanted.from = from;
   wanted.until = now;
-  TIDEMILL_ASSIGN_OR_RETURN(Columns rows, BuildRows(plan, *session, CurrentTables(), wanted, now, workspace.project.threads));
-  TIDEMILL_ASSIGN_OR_RETURN(const auto scored, ScoredSequences(workspace, model, from, now));
-  if (!scored.empty()) rows = WithoutRows(rows, scored);
+  TIDEMILL_ASSIGN_OR_RETURN(const auto rows, FeatureRows::Start(plan, *session, CurrentTables(), wanted, now, memory.resources()));
+  RowScorer scorer(plan, *rows, *predictor, scored, version);
+  TIDEMILL_ASSIGN_OR_RETURN(const RowStream scores, scorer.Scores());
   ScoreReport report;
-  report.rows = static_cast<int64_t>(rows.rows());
+  if (rows->spine_rows() == 0) return report;
+
+  TIDEMILL_RETURN_IF_ERROR(MakeFolders(memory.resources().temporary_folder));
+  TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Make(memory.resources().temporary_folder, "scores"));
+  const std::filesystem::path file = folder.path() / "scores.parquet";
+  TIDEMILL_ASSIGN_OR_RETURN(const auto writing, workspace.database->Connect());
+  TIDEMILL_RETURN_IF_ERROR(
+      writing->ExecuteOver("tidemill_scores", scores, fmt::format("COPY tidemill_scores TO {} (FORMAT parquet)", QuoteText(file.string()))));
+  report.rows = scorer.rows();
   if (report.rows == 0) return report;
-  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<double> scores, predictor->Predict(rows));
-  TIDEMILL_ASSIGN_OR_RETURN(const Columns columns, ScoreColumns(plan, std::move(rows), scores, version));
-  TIDEMILL_RETURN_IF_ERROR(StoreScores(workspace, model, columns, now, run_id));
+  TIDEMILL_RETURN_IF_ERROR(StoreScores(workspace, model, file, scores.fields, now, run_id));
   return report;
 }
 

@@ -68,4 +68,13 @@ Result<EntityRows> ReadEntityRows(Session& session, const Program& program, cons
   return result;
 }
 
+Status CheckNoDuplicates(const EntityRows& rows, const std::string& view) {
+  if (rows.duplicates == 0) return Ok();
+  return UserError(
+      "duplicate_rows",
+      fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same times, same values",
+                  rows.duplicates, view),
+      "a join in its SQL multiplies rows: join on a full key, or aggregate first");
+}
+
 }  // namespace tidemill

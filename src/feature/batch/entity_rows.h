@@ -27,4 +27,7 @@ Result<EntityRows> ReadEntityRows(Session& session, const Program& program, cons
                                   const std::string& table_sql, const std::string& event_time, const std::string& condition,
                                   EntityIndex& index);
 
+/// Code "duplicate_rows" when there were rows that can't be told apart.
+Status CheckNoDuplicates(const EntityRows& rows, const std::string& view);
+
 }  // namespace tidemill

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "feature/batch/join_plan.h"
+#include "feature/batch/spilled_view.h"
 #include "feature/batch/view_joiner.h"
 #include "feature/view_rows.h"
 
@@ -27,22 +28,6 @@ struct JoinedBlock {
   std::vector<BlockOrder> orders;       ///< by JoinPlan::keys
   std::vector<BlockFeatures> features;  ///< by view
 };
-
-void AppendRows(const Column& from, size_t begin, size_t end, Column& to) {
-  const auto range = [&](const auto& source, auto& target) {
-    target.insert(target.end(), source.begin() + static_cast<ptrdiff_t>(begin), source.begin() + static_cast<ptrdiff_t>(end));
-  };
-  range(from.valid, to.valid);
-  if (HoldsBytes(from.type)) {
-    const uint64_t shift = to.chars.size() - from.offsets[begin];
-    to.chars.append(from.chars, from.offsets[begin], from.offsets[end] - from.offsets[begin]);
-    for (size_t row = begin; row < end; ++row) to.offsets.push_back(from.offsets[row + 1] + shift);
-  } else if (from.type == Type::kDouble) {
-    range(from.doubles, to.doubles);
-  } else {
-    range(from.ints, to.ints);
-  }
-}
 
 /// Blocks on their way from the thread that joins to the one that takes. The joiner may be one block ahead.
 class BlockQueue {
@@ -71,6 +56,10 @@ class BlockQueue {
     stopped_ = true;
     changed_.notify_all();
     return !finished_;
+  }
+  bool stopped() {
+    const std::lock_guard lock(mutex_);
+    return stopped_;
   }
   /// nullptr after the last.
   Result<std::unique_ptr<JoinedBlock>> Take() {
@@ -154,8 +143,10 @@ class StreamedJoin : public FeatureJoin {
   StreamedJoin(Session& session, const FeatureJoinRequest& request, JoinPlan plan)
       : session_(session),
         now_(request.now),
-        threads_(std::max(request.threads, 1)),
-        memory_bytes_(request.memory_mb * 1024 * 1024),
+        threads_(std::max(request.resources.threads, 1)),
+        memory_bytes_(request.resources.memory_mb * 1024 * 1024),
+        folder_(request.resources.temporary_folder.empty() ? std::filesystem::temp_directory_path()
+                                                           : request.resources.temporary_folder),
         plan_(std::move(plan)),
         reader_(plan_) {
     fields_ = plan_.spine;
@@ -175,10 +166,7 @@ class StreamedJoin : public FeatureJoin {
       for (const size_t column : keys) types.push_back(plan_.spine[column].type);
       indices_.emplace_back(std::move(types));
     }
-    for (const JoinPlan::View& view : plan_.views) {
-      TIDEMILL_ASSIGN_OR_RETURN(auto joiner, Hold(view));
-      joiners_.push_back(std::move(joiner));
-    }
+    TIDEMILL_RETURN_IF_ERROR(PrepareViews());
     queue_.Begin();
     thread_ = std::thread([this] { queue_.Finish(JoinAll()); });
     return Ok();
@@ -230,17 +218,88 @@ class StreamedJoin : public FeatureJoin {
     return fmt::format("(SELECT v.* FROM (SELECT * FROM {}) v SEMI JOIN {} s ON {})", view.table_sql, kSpineTable, equal);
   }
 
+  /// Rows that can matter, and about how many bytes each takes while it is read and when it is held.
+  struct ViewSize {
+    size_t rows = 0;
+    size_t bytes_read = 0;
+    size_t bytes_held = 0;
+  };
+
+  Result<ViewSize> SizeOf(const JoinPlan::View& view) {
+    std::string texts = "0";
+    for (const auto* fields : {&view.program.keys, &view.program.columns}) {
+      for (const Field& field : *fields) {
+        if (HoldsBytes(field.type))
+          texts += fmt::format(" + coalesce(strlen(CAST({} AS VARCHAR)), 0)", QuoteIdentifier(field.name));
+      }
+    }
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns counts,
+                              session_.Query(fmt::format("SELECT count(*), CAST(coalesce(sum({}), 0) AS BIGINT) FROM {} WHERE {}",
+                                                         texts, Relation(view), RowsCondition(view))));
+    constexpr size_t kBytesPerRow = 24;    // three times
+    constexpr size_t kBytesPerSlot = 9;    // see RowStore
+    constexpr size_t kBytesPerPlace = 16;  // the entity and the place in its order
+    constexpr double kRoomToGrow = 1.4;    // of vectors
+    ViewSize size;
+    size.rows = static_cast<size_t>(counts.columns[0].ints[0]);
+    const size_t text_bytes = size.rows == 0 ? 0 : static_cast<size_t>(counts.columns[1].ints[0]) / size.rows;
+    const auto stored = static_cast<size_t>(
+        static_cast<double>(kBytesPerRow + kBytesPerSlot * view.compiled->slot_types().size() + text_bytes) * kRoomToGrow);
+    size.bytes_read = 2 * stored + kBytesPerPlace;
+    size.bytes_held = std::max(stored, kBytesPerRow + FeatureRecords::BytesPerRow(view.outputs.size()) + text_bytes);
+    return size;
+  }
+
+  /// Views that fit are held side by side, smallest first; the others are answered ahead. Half of the memory is for blocks, and
+  /// for reading while there are no blocks yet.
+  Status PrepareViews() {
+    joiners_.resize(plan_.views.size());
+    std::vector<std::pair<size_t, size_t>> by_bytes;
+    std::vector<ViewSize> sizes;
+    for (size_t i = 0; i < plan_.views.size(); ++i) {
+      TIDEMILL_ASSIGN_OR_RETURN(const ViewSize size, SizeOf(plan_.views[i]));
+      sizes.push_back(size);
+      by_bytes.emplace_back(size.rows * size.bytes_held, i);
+    }
+    std::sort(by_bytes.begin(), by_bytes.end());
+    const auto memory = static_cast<size_t>(memory_bytes_);
+    size_t held = 0;
+    std::vector<size_t> to_hold;
+    for (const auto& [bytes, i] : by_bytes) {
+      if (held + bytes <= memory / 2 && held + sizes[i].rows * sizes[i].bytes_read <= memory) {
+        held += bytes;
+        to_hold.push_back(i);
+      } else {
+        TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], Spill(plan_.views[i], sizes[i]));
+      }
+    }
+    for (const size_t i : to_hold) {
+      TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], Hold(plan_.views[i]));
+    }
+    return Ok();
+  }
+
   Result<std::unique_ptr<ViewJoiner>> Hold(const JoinPlan::View& view) {
     TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows, ReadEntityRows(session_, view.program, *view.compiled, Relation(view),
                                                               view.event_time, RowsCondition(view), indices_[view.keys]));
-    if (rows.duplicates > 0) {
-      return UserError("duplicate_rows",
-                       fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same "
-                                   "times, same values",
-                                   rows.duplicates, view.program.view),
-                       "a join in its SQL multiplies rows: join on a full key, or aggregate first");
-    }
+    TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view.program.view));
     return MakeViewJoiner(view.compiled, view.outputs, std::move(rows));
+  }
+
+  Result<std::unique_ptr<ViewJoiner>> Spill(const JoinPlan::View& view, const ViewSize& size) {
+    SpillRequest request;
+    request.plan = &plan_;
+    request.view = &view;
+    request.spine_table = kSpineTable;
+    request.relation = Relation(view);
+    request.condition = RowsCondition(view);
+    request.threads = threads_;
+    request.rows_at_once = std::max<size_t>(static_cast<size_t>(memory_bytes_) / 2 / size.bytes_read, 1);
+    request.rows_max = request.rows_at_once * 4;
+    request.spine_rows_at_once = BlockRows();
+    request.folder = folder_;
+    request.stopped = [this] { return queue_.stopped(); };
+    return SpillView(session_, request);
   }
 
   size_t BlockRows() const {
@@ -286,7 +345,8 @@ class StreamedJoin : public FeatureJoin {
     }
     joined->features.resize(plan_.views.size());
     for (size_t i = 0; i < plan_.views.size(); ++i) {
-      joiners_[i]->Join(joined->block, joined->orders[plan_.views[i].keys], threads_, joined->features[i]);
+      TIDEMILL_RETURN_IF_ERROR(
+          joiners_[i]->Join(joined->block, joined->orders[plan_.views[i].keys], threads_, joined->features[i]));
     }
     queue_.Put(std::move(joined));
     return Ok();
@@ -296,6 +356,7 @@ class StreamedJoin : public FeatureJoin {
   const Timestamp now_;
   const int threads_;
   const int64_t memory_bytes_;
+  const std::filesystem::path folder_;
   const JoinPlan plan_;
   std::vector<Field> fields_;
   SpineSummary spine_;

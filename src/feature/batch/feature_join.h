@@ -22,6 +22,13 @@ struct ViewJoin {
   std::vector<std::string> outputs;     ///< which of them; empty: all
 };
 
+/// What a join may use.
+struct JoinResources {
+  int threads = 2;
+  int64_t memory_mb = 512;                   ///< of the join's own; what the session's database may use comes on top
+  std::filesystem::path temporary_folder{};  ///< for what doesn't fit; "": that of the system
+};
+
 /// What is joined: the rows of `spine_sql` (a SELECT), in its order, with the features of `views` at the time that each row
 /// has in `time_column`, seeing only rows with `_known_at` <= that time and, beyond that, nothing known after `now`.
 struct FeatureJoinRequest {
@@ -29,8 +36,7 @@ struct FeatureJoinRequest {
   std::string time_column;
   std::vector<ViewJoin> views;
   Timestamp now;
-  int threads = 2;
-  int64_t memory_mb = 512;  ///< of the join's own; what the session's database may use comes on top
+  JoinResources resources{};
 };
 
 /// The point-in-time join as a stream. Each spine row comes once, in the spine's order, also when nothing matches (defaults or
@@ -38,8 +44,8 @@ struct FeatureJoinRequest {
 ///
 /// The spine is kept as a temporary table of the session, which spills to disk under the database's memory limit; it is read in
 /// blocks, which are joined in a thread of this and its helpers while the caller takes those before. At most two blocks are
-/// held. Codes: "unknown_column", "join_keys", "key_type", "time_type", "unknown_feature", "duplicate_column",
-/// "duplicate_rows", and those of the session.
+/// held, and the rows of views as far as they fit beside them; see SpillView for those that don't. Codes: "unknown_column",
+/// "join_keys", "key_type", "time_type", "unknown_feature", "duplicate_column", "duplicate_rows", and those of the session.
 class FeatureJoin {
  public:
   /// `session` must not be used by others until this goes away. Programs may go away after the start.

@@ -72,4 +72,36 @@ void FeatureRecords::AppendTo(Column& column, std::span<const uint64_t* const> r
   }
 }
 
+void FeatureRecords::Write(size_t row, std::string& bytes) const {
+  const uint64_t* words = Row(row);
+  bytes.append(reinterpret_cast<const char*>(words), stride_ * sizeof(uint64_t));
+  for (size_t i = 0; i < types_.size(); ++i) {
+    if (!HoldsBytes(types_[i]) || !IsValid(words, i)) continue;
+    const std::string_view text = KeptText(words[i]);
+    const auto length = static_cast<uint32_t>(text.size());
+    bytes.append(reinterpret_cast<const char*>(&length), sizeof(length));
+    bytes.append(text);
+  }
+}
+
+bool FeatureRecords::Read(size_t row, std::string_view& bytes, TextArena& arena) {
+  const size_t fixed = stride_ * sizeof(uint64_t);
+  std::string_view left = bytes;
+  if (left.size() < fixed) return false;
+  uint64_t* words = words_.data() + row * stride_;
+  std::memcpy(words, left.data(), fixed);
+  left.remove_prefix(fixed);
+  for (size_t i = 0; i < types_.size(); ++i) {
+    if (!HoldsBytes(types_[i]) || !IsValid(words, i)) continue;
+    uint32_t length = 0;
+    if (left.size() < sizeof(length)) return false;
+    std::memcpy(&length, left.data(), sizeof(length));
+    if (left.size() - sizeof(length) < length) return false;
+    words[i] = arena.Keep(left.substr(sizeof(length), length));
+    left.remove_prefix(sizeof(length) + length);
+  }
+  bytes = left;
+  return true;
+}
+
 }  // namespace tidemill

@@ -41,11 +41,17 @@ class FeatureRecords {
   /// Writes a row; texts are kept in `arena`, which must live as long as this.
   void Set(size_t row, std::span<const Datum> values, TextArena& arena);
   const uint64_t* Row(size_t row) const { return words_.data() + row * stride_; }
+  /// A row as bytes that Read() of other records of the same types understands. Appended to `bytes`.
+  void Write(size_t row, std::string& bytes) const;
+  /// The other way round: takes the row from the front of `bytes`; false when it isn't there whole, and nothing is taken.
+  bool Read(size_t row, std::string_view& bytes, TextArena& arena);
 
   /// Appends value `at` of each row (as Row() gives them) to a column of its type.
   void AppendTo(Column& column, std::span<const uint64_t* const> rows, size_t at) const;
 
  private:
+  bool IsValid(const uint64_t* words, size_t at) const { return ((words[types_.size() + at / 64] >> (at % 64)) & 1) != 0; }
+
   std::vector<Type> types_;
   size_t stride_ = 1;
   std::vector<uint64_t> words_;

@@ -2,20 +2,12 @@
 
 #include <fmt/format.h>
 
-#include "feature/program/datum.h"
+#include "feature/batch/spine_block.h"
 
 namespace tidemill {
 namespace {
 
 constexpr std::string_view kSpineGiven = "tidemill_spine_given";
-
-void AppendColumn(Column&& from, Column& to) {
-  if (to.size() == 0) {
-    to = std::move(from);
-    return;
-  }
-  for (size_t row = 0; row < from.size(); ++row) AppendDatum(ColumnDatum(from, row), to);
-}
 
 }  // namespace
 
@@ -27,14 +19,14 @@ Result<Columns> JoinFeatures(Session& session, Columns spine, const std::string&
   request.time_column = time_column;
   request.views = views;
   request.now = now;
-  request.threads = threads;
+  request.resources.threads = threads;
   TIDEMILL_ASSIGN_OR_RETURN(const auto join, FeatureJoin::Start(session, request));
   Columns joined;
   for (const Field& field : join->fields()) joined.columns.emplace_back(field.name, field.type);
   while (true) {
     TIDEMILL_ASSIGN_OR_RETURN(std::optional<Columns> batch, join->Next());
     if (!batch) break;
-    for (size_t i = 0; i < joined.columns.size(); ++i) AppendColumn(std::move(batch->columns[i]), joined.columns[i]);
+    for (size_t i = 0; i < joined.columns.size(); ++i) AppendRows(batch->columns[i], 0, batch->rows(), joined.columns[i]);
   }
   return joined;
 }

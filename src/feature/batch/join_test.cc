@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "base/files.h"
+#include "feature/batch/join_output.h"
+#include "feature/batch/spine_block.h"
 #include "feature/testing.h"
 
 namespace tidemill {
@@ -301,7 +306,7 @@ TEST_F(JoinTest, BlocksChangeNoBit) {
   const auto expected = JoinFeatures(*session_, spine, "t", views, kNow, 2);
   ASSERT_TRUE(expected.ok()) << expected.error().Format();
   ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
-  FeatureJoinRequest request{"SELECT * FROM spine", "t", views, kNow, 2, 0};
+  FeatureJoinRequest request{"SELECT * FROM spine", "t", views, kNow, {2, 1}};
   auto join = FeatureJoin::Start(*session_, request);
   ASSERT_TRUE(join.ok()) << join.error().Format();
   EXPECT_EQ((*join)->spine_rows(), 7000);
@@ -331,8 +336,8 @@ TEST_F(JoinTest, AJoinMayBeLeftInTheMiddle) {
   ASSERT_TRUE(session_->LoadTemporary("spine", RandomSpine(random, 20000, 1000)).ok());
   const Program program = Compile({"k"}, ManyFeatures(Feature));
   for (int round = 0; round < 3; ++round) {
-    auto join = FeatureJoin::Start(*session_,
-                                   {"SELECT * FROM spine", "t", {{&program, "events", "happened", {"k"}, "a", {}}}, kNow, 2, 0});
+    auto join = FeatureJoin::Start(
+        *session_, {"SELECT * FROM spine", "t", {{&program, "events", "happened", {"k"}, "a", {}}}, kNow, {2, 1}});
     ASSERT_TRUE(join.ok()) << join.error().Format();
     for (int i = 0; i < round; ++i) ASSERT_TRUE((*join)->Next().ok());
   }
@@ -362,6 +367,95 @@ TEST_F(JoinTest, LatestValuesAreThoseOfTheKernel) {
       ExpectSameColumn(column, *expected.Find(column.name));
     }
   }
+}
+
+Columns Collect(FeatureJoin& join) {
+  Columns all;
+  for (const Field& field : join.fields()) all.columns.emplace_back(field.name, field.type);
+  while (true) {
+    auto batch = join.Next();
+    EXPECT_TRUE(batch.ok()) << batch.error().Format();
+    if (!batch.ok() || !*batch) return all;
+    for (size_t i = 0; i < all.columns.size(); ++i) AppendRows((*batch)->columns[i], 0, (*batch)->rows(), all.columns[i]);
+  }
+}
+
+/// More rows than memory: most belong to one entity, so that parts are cut along time too.
+TEST_F(JoinTest, RowsThatDoNotFitIntoMemoryAreAnsweredFromDisk) {
+  std::mt19937_64 random(67);
+  const auto folder = TemporaryFolder::Make(std::filesystem::temp_directory_path(), "join");
+  ASSERT_TRUE(folder.ok());
+  ASSERT_TRUE(session_->LoadTemporary("few", RandomRows(random, 3000, 40'000)).ok());
+  Execute(
+      "CREATE OR REPLACE TEMP TABLE events AS SELECT * FROM few UNION ALL SELECT 3 AS k, g, happened + to_seconds(r * 7), x + r, i, s, b, "
+      "_seq + 10000 * r, _known_at + to_seconds(r * 7) FROM few, range(1, 9) t(r) WHERE k IS NOT NULL");
+  ASSERT_TRUE(session_->LoadTemporary("spine", RandomSpine(random, 5000, 40'000)).ok());
+  const Program windows =
+      Compile({"k"}, {Feature("n", "count(*)", {100, 900}), Feature("mean", "avg(x)", {900}), Feature("s", "max(s)", {300})});
+  const Program latest =
+      Compile({"k", "g"}, {Feature("s", "last(s)"), Feature("x", "last(x)", {}, -1.0)}, Duration{900 * kSecond});
+  FeatureJoinRequest request{
+      "SELECT * FROM spine",
+      "t",
+      {{&windows, "events", "happened", {"k"}, "a", {}}, {&latest, "events", "happened", {"k", "g"}, "b", {}}},
+      kNow,
+      {2, 512, folder->path()}};
+  auto held = FeatureJoin::Start(*session_, request);
+  ASSERT_TRUE(held.ok()) << held.error().Format();
+  const Columns expected = Collect(**held);
+  held->reset();
+  request.resources.memory_mb = 1;
+  auto spilled = FeatureJoin::Start(*session_, request);
+  ASSERT_TRUE(spilled.ok()) << spilled.error().Format();
+  EXPECT_FALSE(std::filesystem::is_empty(folder->path()));
+  const Columns actual = Collect(**spilled);
+  ASSERT_EQ(actual.columns.size(), expected.columns.size());
+  for (size_t i = 0; i < actual.columns.size(); ++i) {
+    SCOPED_TRACE(actual.columns[i].name);
+    ExpectSameColumn(actual.columns[i], expected.columns[i]);
+  }
+  spilled->reset();
+  EXPECT_TRUE(std::filesystem::is_empty(folder->path()));
+  // Without a reach an entity can't be cut.
+  const Program all = Compile({"k"}, {Feature("n", "count(*)")});
+  request.views = {{&all, "events", "happened", {"k"}, "a", {}}};
+  Execute("INSERT INTO events SELECT k, g, happened, x, i, s, b, _seq + 1000000 * r, _known_at FROM events, range(1, 6) t(r)");
+  const auto refused = FeatureJoin::Start(*session_, request);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, "out_of_memory");
+  EXPECT_TRUE(std::filesystem::is_empty(folder->path()));
+}
+
+TEST_F(JoinTest, AFileAppearsWhenItIsWhole) {
+  std::mt19937_64 random(77);
+  const auto folder = TemporaryFolder::Make(std::filesystem::temp_directory_path(), "join");
+  ASSERT_TRUE(folder.ok());
+  const std::filesystem::path path = folder->path() / "it's.parquet";
+  ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 800, 1000)).ok());
+  const Columns spine = RandomSpine(random, 5000, 1000);
+  ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
+  const Program program = Compile({"k"}, ManyFeatures(Feature));
+  const std::vector<ViewJoin> views = {{&program, "events", "happened", {"k"}, "v", {}}};
+  FeatureJoinRequest request{"SELECT * FROM spine", "t", views, kNow, {2, 1, folder->path()}};
+  const auto writing = database_->Connect();
+  ASSERT_TRUE(writing.ok());
+  std::vector<int64_t> done;
+  const auto rows = WriteJoin(*session_, **writing, request, path, [&](int64_t so_far, int64_t total) {
+    EXPECT_EQ(total, 5000);
+    done.push_back(so_far);
+  });
+  ASSERT_TRUE(rows.ok()) << rows.error().Format();
+  EXPECT_EQ(*rows, 5000);
+  EXPECT_GT(done.size(), 1U);
+  EXPECT_EQ(done.back(), 5000);
+  const auto expected = JoinFeatures(*session_, spine, "t", views, kNow, 1);
+  ASSERT_TRUE(expected.ok());
+  const Columns actual = Query("SELECT * FROM read_parquet(" + QuoteText(path.string()) + ")");
+  ASSERT_EQ(actual.columns.size(), expected->columns.size());
+  for (size_t i = 0; i < actual.columns.size(); ++i) ExpectSameColumn(actual.columns[i], expected->columns[i]);
+  request.spine_sql = "SELECT k, g, t, 1 // (id - id) AS bad FROM spine WHERE error('stop') IS NULL";
+  EXPECT_FALSE(WriteJoin(*session_, **writing, request, folder->path() / "other.parquet", {}).ok());
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder->path()), {}), 1);
 }
 
 }  // namespace

@@ -56,6 +56,22 @@ std::vector<BlockOrder::Run> CutLongRuns(const std::vector<BlockOrder::Run>& run
 
 }  // namespace
 
+void AppendRows(const Column& from, size_t begin, size_t end, Column& to) {
+  const auto range = [&](const auto& source, auto& target) {
+    target.insert(target.end(), source.begin() + static_cast<ptrdiff_t>(begin), source.begin() + static_cast<ptrdiff_t>(end));
+  };
+  range(from.valid, to.valid);
+  if (HoldsBytes(from.type)) {
+    const uint64_t shift = to.chars.size() - from.offsets[begin];
+    to.chars.append(from.chars, from.offsets[begin], from.offsets[end] - from.offsets[begin]);
+    for (size_t row = begin; row < end; ++row) to.offsets.push_back(from.offsets[row + 1] + shift);
+  } else if (from.type == Type::kDouble) {
+    range(from.doubles, to.doubles);
+  } else {
+    range(from.ints, to.ints);
+  }
+}
+
 void ShareOut(size_t count, size_t at_once, int threads, const std::function<void(size_t, size_t, size_t)>& work) {
   std::atomic<size_t> next{0};
   const auto run = [&](size_t worker) {

@@ -44,4 +44,7 @@ BlockOrder OrderBlock(const EntityIndex& index, const std::vector<const Column*>
 void ShareOut(size_t count, size_t at_once, int threads,
               const std::function<void(size_t worker, size_t begin, size_t end)>& work);
 
+/// Appends rows [begin, end) of a column to one of the same type.
+void AppendRows(const Column& from, size_t begin, size_t end, Column& to);
+
 }  // namespace tidemill

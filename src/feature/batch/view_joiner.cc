@@ -10,6 +10,7 @@ namespace tidemill {
 namespace {
 
 constexpr size_t kRunsAtOnce = 16;
+constexpr uint32_t kTimesAtOnce = 4096;
 
 std::vector<Type> OutputTypes(const CompiledProgram& program, const std::vector<size_t>& outputs) {
   std::vector<Type> types;
@@ -58,7 +59,7 @@ class KernelJoiner : public ViewJoiner {
   KernelJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows)
       : program_(std::move(program)), outputs_(std::move(outputs)), rows_(std::move(rows)), defaults_(program_, outputs_) {}
 
-  void Join(const SpineBlock&, const BlockOrder& order, int threads, BlockFeatures& features) override {
+  Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
     features.own_records = FeatureRecords(OutputTypes(*program_, outputs_));
     features.own_records.Resize(order.rows.size());
     features.texts.resize(static_cast<size_t>(std::max(threads, 1)));
@@ -72,7 +73,11 @@ class KernelJoiner : public ViewJoiner {
     features.records = &features.own_records;
     features.record_of_row = order.slot_of_row.data();
     features.defaults = defaults_.records();
+    if (program_->uses_time()) AnswerRowsWithoutEntity(block, order, features);
+    return Ok();
   }
+
+  const FeatureRecords* defaults() const override { return defaults_.records(); }
 
  private:
   static_assert(BlockOrder::kNoSlot == BlockFeatures::kDefault);
@@ -82,16 +87,39 @@ class KernelJoiner : public ViewJoiner {
         : kernel(program), row(*program, outputs) {}
     EntityKernel kernel;
     FeatureRow row;
+    std::vector<Datum> many;
   };
 
   void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, Worker& worker, FeatureRecords& records,
                TextArena& texts) const {
     worker.kernel.Clear();
     if (run.entity < rows_.entities()) AddRows(run.entity, order.times[run.begin], order.times[run.end - 1], worker.kernel);
-    for (uint32_t slot = run.begin; slot < run.end; ++slot) {
-      worker.kernel.Query(order.times[slot], worker.row.all());
-      records.Set(slot, worker.row.wanted(), texts);
+    const size_t outputs = program_->outputs();
+    for (uint32_t begin = run.begin; begin < run.end;) {
+      const uint32_t count = std::min(run.end - begin, kTimesAtOnce);
+      worker.many.resize(outputs * count);
+      worker.kernel.QueryMany(std::span(order.times).subspan(begin, count), worker.many);
+      for (uint32_t i = 0; i < count; ++i) {
+        for (size_t output = 0; output < outputs; ++output) worker.row.all()[output] = worker.many[output * count + i];
+        records.Set(begin + i, worker.row.wanted(), texts);
+      }
+      begin += count;
     }
+  }
+
+  /// A program that looks at the time asked has no one answer for all rows that see nothing.
+  void AnswerRowsWithoutEntity(const SpineBlock& block, const BlockOrder& order, BlockFeatures& features) const {
+    features.own_positions = order.slot_of_row;
+    Worker worker(program_, outputs_);
+    size_t next = features.own_records.size();
+    features.own_records.Resize(next + block.rows() - order.rows.size());
+    for (size_t row = 0; row < block.rows(); ++row) {
+      if (features.own_positions[row] != BlockFeatures::kDefault || block.times().IsNull(row)) continue;
+      worker.kernel.Query(block.times().ints[row], worker.row.all());
+      features.own_records.Set(next, worker.row.wanted(), features.texts[0]);
+      features.own_positions[row] = static_cast<uint32_t>(next++);
+    }
+    features.record_of_row = features.own_positions.data();
   }
 
   /// Only those rows that a question between two times may see.
@@ -135,7 +163,7 @@ class LatestJoiner : public ViewJoiner {
     FillEntries(rows.rows);
   }
 
-  void Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
+  Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
     features.own_positions.assign(block.rows(), BlockFeatures::kDefault);
     ShareOut(order.runs.size(), kRunsAtOnce, threads, [&](size_t, size_t begin, size_t end) {
       for (size_t run = begin; run < end; ++run) JoinRun(order, order.runs[run], features.own_positions);
@@ -143,7 +171,10 @@ class LatestJoiner : public ViewJoiner {
     features.records = &records_;
     features.record_of_row = features.own_positions.data();
     features.defaults = defaults_.records();
+    return Ok();
   }
+
+  const FeatureRecords* defaults() const override { return defaults_.records(); }
 
  private:
   void FillRecords(const CompiledProgram& program, const std::vector<size_t>& outputs, const RowStore& rows) {

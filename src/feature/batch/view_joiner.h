@@ -27,7 +27,9 @@ struct BlockFeatures {
 class ViewJoiner {
  public:
   virtual ~ViewJoiner() = default;
-  virtual void Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) = 0;
+  virtual Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) = 0;
+  /// One record: what rows get that nothing matches.
+  virtual const FeatureRecords* defaults() const = 0;
 };
 
 /// `outputs` are the positions of those wanted. A view of latest values alone is answered without the kernel, to the same bits.

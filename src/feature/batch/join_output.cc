@@ -1,0 +1,59 @@
+#include "feature/batch/join_output.h"
+
+#include <fmt/format.h>
+
+#include "base/files.h"
+
+namespace tidemill {
+namespace {
+
+/// Removes a file when it goes away, unless it was renamed.
+class PartialFile {
+ public:
+  explicit PartialFile(std::filesystem::path path) : path_(std::move(path)) {}
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+  ~PartialFile() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove(path_, ignored);
+  }
+  Status RenameTo(const std::filesystem::path& target) {
+    std::error_code code;
+    std::filesystem::rename(path_, target, code);
+    if (code) return Unavailable("io_error", fmt::format("can't write '{}': {}", target.string(), code.message()));
+    path_.clear();
+    return Ok();
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+RowStream JoinedRows(FeatureJoin& join, JoinProgress progress) {
+  RowStream rows;
+  rows.fields = join.fields();
+  rows.next = [&join, progress = std::move(progress), done = int64_t{0}]() mutable -> Result<std::optional<Columns>> {
+    TIDEMILL_ASSIGN_OR_RETURN(std::optional<Columns> batch, join.Next());
+    if (batch) done += static_cast<int64_t>(batch->rows());
+    if (batch && progress) progress(done, join.spine_rows());
+    return batch;
+  };
+  return rows;
+}
+
+Result<int64_t> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
+                          const std::filesystem::path& path, const JoinProgress& progress) {
+  const std::filesystem::path partial = path.string() + ".partial";
+  TIDEMILL_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(partial, 0));
+  PartialFile file(partial);
+  TIDEMILL_ASSIGN_OR_RETURN(const auto join, FeatureJoin::Start(reading, request));
+  TIDEMILL_RETURN_IF_ERROR(writing.ExecuteOver(
+      "tidemill_joined", JoinedRows(*join, progress),
+      fmt::format("COPY tidemill_joined TO {} (FORMAT parquet, USE_TMP_FILE false)", QuoteText(partial.string()))));
+  TIDEMILL_RETURN_IF_ERROR(file.RenameTo(path));
+  return join->spine_rows();
+}
+
+}  // namespace tidemill
