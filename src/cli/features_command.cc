@@ -6,6 +6,7 @@
 #include "base/text_distance.h"
 #include "base/value_json.h"
 #include "cli/commands.h"
+#include "cli/features_join.h"
 #include "cli/online_answers.h"
 #include "cli/table.h"
 #include "orchestrate/verify.h"
@@ -175,6 +176,7 @@ Command MakeFeaturesCommand() {
   features.name = "features";
   features.summary = "Online features, and whether they equal those of batch";
   features.commands.push_back(MakeGetCommand());
+  features.commands.push_back(MakeFeaturesJoinCommand());
   features.commands.push_back(MakeVerifyCommand());
   return features;
 }
