@@ -16,7 +16,7 @@
 namespace tidemill {
 namespace {
 
-constexpr size_t kRowsAtOnce = 122'880;  // a row group of Parquet
+constexpr size_t kBatchRows = 122'880;  // a row group of Parquet
 constexpr size_t kBlockRowsMin = 2048;
 constexpr size_t kBlockRowsBest = 2'000'000;
 constexpr int64_t kSpineRowsToLookUp = 200'000;
@@ -93,7 +93,7 @@ class BlockReader {
   void Release() { block_.reset(); }
 
   Columns Next() {
-    const size_t end = std::min(at_ + kRowsAtOnce, block_->block.rows());
+    const size_t end = std::min(at_ + kBatchRows, block_->block.rows());
     Columns rows;
     for (const Column& from : block_->block.columns.columns) {
       Column& to = rows.columns.emplace_back(from.name, from.type);
