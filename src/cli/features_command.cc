@@ -27,10 +27,13 @@ struct GetArguments {
 
 Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, OnlineStore& store, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Workspace workspace, OpenWorkspace(context.project, context.clock));
+  const Timestamp at = arguments.at.value_or(context.Now());
+  const auto derived = workspace.derived_plans.find(arguments.view);
   const auto program = workspace.programs.find(arguments.view);
-  if (program == workspace.programs.end()) {
+  if (program == workspace.programs.end() && derived == workspace.derived_plans.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : workspace.programs) names.push_back(name);
+    for (const auto& [name, unused] : workspace.derived_plans) names.push_back(name);
     return UserError("unknown_view", fmt::format("there is no feature view '{}'", arguments.view),
                      SuggestionHint(arguments.view, names));
   }
@@ -42,7 +45,9 @@ Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, O
     return std::nullopt;
   });
   store.states().SetSampler(&sampler);
-  auto answer = AnswerFeatures(store, program->second, entities, arguments.at.value_or(context.Now()));
+  auto answer = derived != workspace.derived_plans.end()
+                    ? AnswerDerivedFeatures(store, arguments.view, derived->second, entities, at)
+                    : AnswerFeatures(store, program->second, entities, at);
   store.states().SetSampler(nullptr);
   TIDEMILL_RETURN_IF_ERROR(StoreAnswers(*workspace.lake, sampler.Take()));
   return answer;
@@ -82,6 +87,7 @@ Command MakeGetCommand() {
   Command command;
   command.name = "get";
   command.summary = "Online values of a feature view for entities";
+  command.details = "Of a derived view the object brings the keys of the views that it uses, and the fields of its request.";
   command.examples = {{"tidemill features get origin_delays '{\"origin\": \"JFK\"}'", "one entity, now"}};
   command.parameters.push_back(
       Positional("VIEW", "which feature view", &arguments->view).Required().Offering(Completes::kAssets));
@@ -142,7 +148,8 @@ Status RunVerifyView(const VerifyArguments& arguments, Workspace& workspace, Com
 
 Status RunVerify(const VerifyArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
-  if (workspace.project.views.contains(arguments.name)) return RunVerifyView(arguments, workspace, context);
+  const bool is_view = workspace.project.views.contains(arguments.name) || workspace.project.derived_views.contains(arguments.name);
+  if (is_view) return RunVerifyView(arguments, workspace, context);
   TIDEMILL_ASSIGN_OR_RETURN(const VerifyReport report,
                             VerifyOnline(workspace, arguments.name, arguments.sample.value_or(kSampleDefault), context.Now()));
   TIDEMILL_RETURN_IF_ERROR(context.json ? context.console.WriteJson(report.ToJson()) : ShowVerified(report, context.console));

@@ -13,7 +13,7 @@ Command MakeSchemaCommand() {
   command.examples = {{"tidemill schema model > model.schema.json", "for models/*.yaml"}};
   command.parameters.push_back(Positional("FORMAT", "which file", format.get())
                                    .Required()
-                                   .OneOf({"tidemill", "source", "table", "feature_view", "model"}));
+                                   .OneOf({"tidemill", "source", "table", "feature_view", "derived_view", "model"}));
   command.run = [format](CommandContext& context) -> Status {
     const std::string_view schema = FormatSchema(*format);
     if (schema.empty()) return InternalError("the schema of '" + *format + "' is missing from the program");

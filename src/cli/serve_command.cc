@@ -66,6 +66,7 @@ Status RunServe(const ServeArguments& arguments, CommandContext& context) {
   parts.clock = &context.clock;
   for (const auto& [name, model] : workspace.project.models) parts.models.push_back(name);
   parts.views = ViewsOf(workspace);
+  parts.derived_views = workspace.derived_plans;
   parts.tell = tell;
 
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(options, parts));

@@ -209,10 +209,39 @@ Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
   return table.Finish();
 }
 
+Json DerivedViewToJson(const DerivedViewAsset& view) {
+  Json request = Json::object();
+  for (const Field& field : view.request) request[field.name] = std::string(TypeName(field.type));
+  Json uses = Json::array();
+  for (const ViewUse& use : view.uses) uses.push_back({{"view", use.view}, {"as", use.as}, {"join", use.join}});
+  Json features = Json::array();
+  for (const FeatureDefinition& feature : view.features) {
+    features.push_back({{"name", feature.name}, {"value", feature.value}, {"default", ValueToJson(feature.default_value)}});
+  }
+  return {{"name", view.name}, {"request", std::move(request)}, {"uses", std::move(uses)}, {"features", std::move(features)}};
+}
+
+Status ShowDerivedView(const DerivedViewAsset& view, CommandContext& context) {
+  Console& console = context.console;
+  if (context.json) return console.WriteJson(DerivedViewToJson(view));
+  std::vector<std::string> parts;
+  for (const Field& field : view.request) parts.push_back(fmt::format("{} ({})", field.name, TypeName(field.type)));
+  for (const ViewUse& use : view.uses) parts.push_back(use.as == use.view ? use.view : fmt::format("{} as {}", use.view, use.as));
+  TIDEMILL_RETURN_IF_ERROR(console.Write(
+      fmt::format("{}: derived view of {}\n\n", console.OutStyle(Style::kBold, view.name), fmt::join(parts, ", "))));
+  TableWriter table(console, {{"feature"}, {"value"}, {"default"}});
+  for (const FeatureDefinition& feature : view.features) {
+    TIDEMILL_RETURN_IF_ERROR(table.Add({feature.name, feature.value, FormatValue(feature.default_value)}));
+  }
+  return table.Finish();
+}
+
 Status RunShow(const ShowArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Project project, LoadProject(context.project));
   const auto view = project.views.find(arguments.asset);
   if (view != project.views.end()) return ShowView(view->second, context);
+  const auto derived = project.derived_views.find(arguments.asset);
+  if (derived != project.derived_views.end()) return ShowDerivedView(derived->second, context);
   if (project.models.count(arguments.asset) > 0) return ShowModelVersions(arguments.asset, context);
   return ShowTable(project, arguments, context);
 }

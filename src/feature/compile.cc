@@ -325,18 +325,6 @@ class AggregateScope : public ExpressionScope {
   RowScope rows_;
 };
 
-Status SetDefault(const FeatureDefinition& feature, Output& output) {
-  const Type type = output.expression.type;
-  const Datum value = ToDatum(feature.default_value, type);
-  if (value.null && !IsNull(feature.default_value)) {
-    return UserErrorAt("default_type",
-                       fmt::format("the default of '{}' is not {}, which the feature is", feature.name, TypeName(type)),
-                       feature.place);
-  }
-  output.default_value = ToValue(value, type);
-  return Ok();
-}
-
 Result<std::vector<Field>> KeyFields(const FeatureViewAsset& view, const std::vector<Field>& fields) {
   std::vector<Field> keys;
   for (const std::string& name : view.entity) {
@@ -385,6 +373,20 @@ Status Gather(std::vector<Error> errors) {
 }
 
 }  // namespace
+
+bool IsAggregateName(const std::string& function) { return !CanonicalAggregate(function).empty() || IsOtherAggregate(function); }
+
+Status SetDefault(const FeatureDefinition& feature, Output& output) {
+  const Type type = output.expression.type;
+  const Datum value = ToDatum(feature.default_value, type);
+  if (value.null && !IsNull(feature.default_value)) {
+    return UserErrorAt("default_type",
+                       fmt::format("the default of '{}' is not {}, which the feature is", feature.name, TypeName(type)),
+                       feature.place);
+  }
+  output.default_value = ToValue(value, type);
+  return Ok();
+}
 
 Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& table, const std::vector<Field>& table_fields,
                             Session& session) {

@@ -21,4 +21,10 @@ struct NamedExpression {
 Result<RowProgram> CompileExpressions(const std::vector<NamedExpression>& expressions, const std::vector<Field>& fields,
                                       Session& session);
 
+/// A function that aggregates rows, one that the kernel has or another of DuckDB's.
+bool IsAggregateName(const std::string& function);
+
+/// Gives an output the default of its feature. Code "default_type".
+Status SetDefault(const FeatureDefinition& feature, Output& output);
+
 }  // namespace tidemill

@@ -5,7 +5,9 @@
 
 #include "base/text_distance.h"
 #include "feature/compile.h"
+#include "model/named_fields.h"
 #include "model/training_set.h"
+#include "model/view_planner.h"
 
 namespace tidemill {
 namespace {
@@ -13,17 +15,6 @@ namespace {
 /// Columns that training sets, scores and graphs have themselves.
 constexpr std::string_view kReservedNames[] = {"_seq",          "_known_at",     "label", "label_known_at", "score", "raw_score",
                                                "prediction_id", "model_version", "predicted_at"};
-
-const Field* FindField(const std::vector<Field>& fields, std::string_view name) {
-  const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& field) { return field.name == name; });
-  return found == fields.end() ? nullptr : &*found;
-}
-
-std::vector<std::string> FieldNames(const std::vector<Field>& fields) {
-  std::vector<std::string> names;
-  for (const Field& field : fields) names.push_back(field.name);
-  return names;
-}
 
 void AddField(std::vector<Field>& fields, const Field& field) {
   if (FindField(fields, field.name) == nullptr) fields.push_back(field);
@@ -34,14 +25,15 @@ class FeaturePlanner {
  public:
   FeaturePlanner(const Project& project, const ModelAsset& model, const std::map<std::string, std::vector<Field>>& table_fields,
                  Session& session)
-      : project_(project), model_(model), table_fields_(table_fields), session_(session) {}
+      : project_(project),
+        model_(model),
+        table_fields_(table_fields),
+        session_(session),
+        views_(project, table_fields, session, plan_) {}
 
   Result<FeaturePlan> Plan() {
     TIDEMILL_RETURN_IF_ERROR(PlanSpine());
-    for (const ModelFeature& feature : model_.features) {
-      Status planned = feature.view.empty() ? PlanExpression(feature) : PlanView(feature);
-      if (!planned.ok()) errors_.push_back(std::move(planned).error());
-    }
+    PlanItems();
     Keep(PlanExpressions());
     Keep(PlanLabel());
     if (!errors_.empty()) {
@@ -50,16 +42,54 @@ class FeaturePlanner {
                           std::make_move_iterator(errors_.end()));
       return first;
     }
-    for (const Field& field : plan_.expressions.columns) AddField(plan_.request_fields, field);
-    for (const FeaturePlan::View& view : plan_.views) {
-      for (const std::string& key : view.spine_keys) AddField(plan_.request_fields, *FindField(spine_fields_, key));
-    }
+    TIDEMILL_RETURN_IF_ERROR(AddRequestFields());
     return std::move(plan_);
   }
 
  private:
+  /// An error of an item that an expression names too is told once.
   void Keep(Status status) {
-    if (!status.ok()) errors_.push_back(std::move(status).error());
+    if (status.ok()) return;
+    const std::string text = status.error().Format();
+    const bool told = std::any_of(errors_.begin(), errors_.end(), [&](const Error& error) { return error.Format() == text; });
+    if (!told) errors_.push_back(std::move(status).error());
+  }
+
+  /// Feature views come first, so that what is derived from the same look-ups takes theirs.
+  void PlanItems() {
+    offer_ = {spine_fields_, fmt::format("the spine '{}'", model_.spine)};
+    std::vector<std::vector<Field>> inputs(model_.features.size());
+    for (const bool lookups : {true, false}) {
+      for (size_t i = 0; i < model_.features.size(); ++i) {
+        const ModelFeature& feature = model_.features[i];
+        if (project_.views.contains(feature.view) != lookups) continue;
+        Keep(feature.view.empty() ? PlanExpression(feature, inputs[i]) : PlanView(feature, inputs[i]));
+      }
+    }
+    for (std::vector<Field>& fields : inputs) std::move(fields.begin(), fields.end(), std::back_inserter(plan_.inputs));
+  }
+
+  Status AddRequestFields() {
+    for (const Field& field : plan_.expressions.columns) AddField(plan_.request_fields, field);
+    std::set<std::string> made;
+    for (const FeaturePlan::View& view : plan_.views) {
+      for (const std::string& key : view.spine_keys) AddField(plan_.request_fields, *FindField(spine_fields_, key));
+      for (const std::string& output : view.outputs) made.insert(fmt::format("{}__{}", view.prefix, output));
+    }
+    for (const FeaturePlan::Derived& derived : plan_.derived) {
+      for (const Output& output : derived.program.outputs) made.insert(output.name);
+    }
+    for (const FeaturePlan::Derived& derived : plan_.derived) {
+      for (const Field& column : derived.program.columns) {
+        const Field* field = FindField(spine_fields_, column.name);
+        if (field != nullptr && made.contains(column.name)) {
+          return UserErrorAt("duplicate_name", fmt::format("the spine's column '{}' is named like a feature", column.name),
+                             model_.place, "rename the column in the spine's SQL, or the view here with 'as'");
+        }
+        if (field != nullptr) AddField(plan_.request_fields, *field);
+      }
+    }
+    return Ok();
   }
 
   Result<std::vector<Field>> FieldsOf(const std::string& table) const {
@@ -108,7 +138,7 @@ class FeaturePlanner {
     return Ok();
   }
 
-  Status PlanExpression(const ModelFeature& feature) {
+  Status PlanExpression(const ModelFeature& feature, std::vector<Field>& inputs) {
     TIDEMILL_RETURN_IF_ERROR(CheckInputName(feature, feature.name));
     // A row of the training set has each name once, so a name that the spine's key or time has must mean that same column.
     const bool is_key = feature.name == plan_.timestamp ||
@@ -118,10 +148,33 @@ class FeaturePlanner {
                          fmt::format("the input '{}' is named like the spine's key or time, but is another thing", feature.name),
                          feature.place, "give it another name");
     }
+    if (!feature.named_views.empty()) return PlanOverViews(feature, inputs);
     expressions_.push_back({feature.name, feature.expression, feature.place});
-    plan_.inputs.push_back({feature.name, Type::kDouble});  // its type is known when all are compiled
+    inputs.push_back({feature.name, Type::kDouble});  // its type is known when all are compiled
     return Ok();
   }
+
+  /// An expression over features of views: those of the item that has the name, else of the view joined by its own keys.
+  Status PlanOverViews(const ModelFeature& feature, std::vector<Field>& inputs) {
+    std::map<std::string, BoundView> views;
+    for (const std::string& name : feature.named_views) {
+      const auto item = std::find_if(model_.features.begin(), model_.features.end(), [&](const ModelFeature& other) {
+        return !other.view.empty() && NameInModel(other) == name;
+      });
+      const ViewUse use = item != model_.features.end() ? UseOf(*item) : ViewUse{name, "", {}, feature.place};
+      TIDEMILL_ASSIGN_OR_RETURN(views[name], views_.Bind(use, offer_));
+    }
+    FeatureDefinition expression;
+    expression.name = feature.name;
+    expression.value = feature.expression;
+    expression.place = feature.place;
+    TIDEMILL_ASSIGN_OR_RETURN(Field input, views_.TakeExpression(expression, offer_, views));
+    TIDEMILL_RETURN_IF_ERROR(RefuseList(feature, input));
+    inputs.push_back(std::move(input));
+    return Ok();
+  }
+
+  static ViewUse UseOf(const ModelFeature& feature) { return {feature.view, NameInModel(feature), feature.join, feature.place}; }
 
   Status PlanExpressions() {
     TIDEMILL_ASSIGN_OR_RETURN(plan_.expressions, CompileExpressions(expressions_, spine_fields_, session_));
@@ -152,93 +205,25 @@ class FeaturePlanner {
     return Ok();
   }
 
-  Result<const Program*> CompiledView(const ModelFeature& feature, const FeatureViewAsset& view) {
-    if (const auto known = programs_.find(view.name); known != programs_.end()) return &known->second;
-    const auto table = project_.tables.find(view.from);
-    if (table == project_.tables.end()) {
-      return UserErrorAt("unknown_name", fmt::format("view '{}' reads '{}', which is not a table", view.name, view.from),
-                         feature.place);
-    }
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> fields, FieldsOf(view.from));
-    TIDEMILL_ASSIGN_OR_RETURN(Program program, CompileView(view, table->second, fields, session_));
-    return &programs_.emplace(view.name, std::move(program)).first->second;
-  }
-
-  /// The spine's column for each entity column: the one that `join` names, else the one of the same name.
-  Result<std::vector<std::string>> SpineKeys(const ModelFeature& feature, const Program& program) const {
-    std::vector<std::string> keys;
-    for (const Field& entity : program.keys) {
-      std::string column = entity.name;
-      bool joined = false;
-      for (const auto& [spine_column, entity_column] : feature.join) {
-        if (entity_column != entity.name) continue;
-        column = spine_column;
-        joined = true;
-      }
-      const Field* field = FindField(spine_fields_, column);
-      if (field == nullptr) {
-        return UserErrorAt(
-            "unknown_column",
-            fmt::format("view '{}' is of entity '{}', and the spine '{}' has no column '{}'", feature.view, entity.name,
-                        model_.spine, column),
-            feature.place,
-            joined ? SuggestionHint(column, FieldNames(spine_fields_))
-                   : fmt::format("say which column holds it: {{view: {}, join: {{SPINE_COLUMN: {}}}}}; the spine has {}",
-                                 feature.view, entity.name, fmt::join(FieldNames(spine_fields_), ", ")));
-      }
-      if (field->type != entity.type) {
-        return UserErrorAt("wrong_type",
-                           fmt::format("the spine's '{}' is {}, but '{}' of view '{}' is {}", column, TypeName(field->type),
-                                       entity.name, feature.view, TypeName(entity.type)),
-                           feature.place,
-                           fmt::format("cast one of them in its table's SQL, so that both are {}", TypeName(entity.type)));
-      }
-      keys.push_back(column);
-    }
-    return keys;
-  }
-
-  static Result<std::vector<std::string>> WantedOutputs(const ModelFeature& feature, const Program& program) {
-    std::vector<std::string> all;
-    for (const Output& output : program.outputs) all.push_back(output.name);
-    if (feature.feature.empty() || feature.feature == "*") return all;
-    if (std::find(all.begin(), all.end(), feature.feature) != all.end()) return std::vector<std::string>{feature.feature};
+  static Result<std::vector<Field>> WantedFeatures(const ModelFeature& feature, const PlannedView& view) {
+    if (feature.feature.empty() || feature.feature == "*") return view.features;
+    if (const Field* wanted = FindField(view.features, feature.feature)) return std::vector<Field>{*wanted};
     return UserErrorAt("unknown_feature", fmt::format("view '{}' has no feature '{}'", feature.view, feature.feature),
-                       feature.place, SuggestionHint(feature.feature, all));
+                       feature.place, SuggestionHint(feature.feature, FieldNames(view.features)));
   }
 
-  Status PlanView(const ModelFeature& feature) {
-    const auto view = project_.views.find(feature.view);
-    if (view == project_.views.end()) {
-      std::vector<std::string> names;
-      for (const auto& [name, asset] : project_.views) names.push_back(name);
-      return UserErrorAt("unknown_name", fmt::format("there is no feature view '{}'", feature.view), feature.place,
-                         SuggestionHint(feature.view, names));
-    }
-    TIDEMILL_ASSIGN_OR_RETURN(const Program* program, CompiledView(feature, view->second));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<std::string> keys, SpineKeys(feature, *program));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<std::string> outputs, WantedOutputs(feature, *program));
-    const std::string prefix = feature.as.empty() ? feature.view : feature.as;
-    FeaturePlan::View& planned = FindOrAddView(view->second, *program, keys, prefix);
-    for (const Field& output : program->OutputFields()) {
-      if (std::find(outputs.begin(), outputs.end(), output.name) == outputs.end()) continue;
-      const std::string name = fmt::format("{}__{}", prefix, output.name);
+  Status PlanView(const ModelFeature& feature, std::vector<Field>& inputs) {
+    TIDEMILL_ASSIGN_OR_RETURN(const PlannedView* view, views_.Find(feature.view, feature.place));
+    TIDEMILL_ASSIGN_OR_RETURN(const BoundView bound, views_.Bind(UseOf(feature), offer_));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Field> wanted, WantedFeatures(feature, *view));
+    for (const Field& output : wanted) {
+      const std::string name = fmt::format("{}__{}", bound.prefix, output.name);
       TIDEMILL_RETURN_IF_ERROR(CheckInputName(feature, name));
       TIDEMILL_RETURN_IF_ERROR(RefuseList(feature, {name, output.type}));
-      planned.outputs.push_back(output.name);
-      plan_.inputs.push_back({name, output.type});
+      TIDEMILL_ASSIGN_OR_RETURN(Field input, views_.Take(bound, output.name));
+      inputs.push_back(std::move(input));
     }
     return Ok();
-  }
-
-  /// `weather.temp` and `weather.wind` are one join.
-  FeaturePlan::View& FindOrAddView(const FeatureViewAsset& view, const Program& program, const std::vector<std::string>& keys,
-                                   const std::string& prefix) {
-    for (FeaturePlan::View& planned : plan_.views) {
-      if (planned.program.view == program.view && planned.prefix == prefix && planned.spine_keys == keys) return planned;
-    }
-    return plan_.views.emplace_back(
-        FeaturePlan::View{program, view.from, project_.tables.at(view.from).timestamp, keys, prefix, {}});
   }
 
   const Project& project_;
@@ -246,73 +231,13 @@ class FeaturePlanner {
   const std::map<std::string, std::vector<Field>>& table_fields_;
   Session& session_;
   FeaturePlan plan_;
+  ViewPlanner views_;  // after the plan, which it fills
   std::vector<Field> spine_fields_;
+  ViewPlanner::Offer offer_;
   std::vector<NamedExpression> expressions_;
-  std::map<std::string, Program> programs_;
   std::set<std::string> names_;
   std::vector<Error> errors_;
 };
-
-// ---- JSON ----
-
-Json FieldsToJson(const std::vector<Field>& fields) {
-  Json list = Json::array();
-  for (const Field& field : fields) list.push_back({{"name", field.name}, {"type", TypeName(field.type)}});
-  return list;
-}
-
-Error DamagedPlan(std::string_view what) {
-  return UserError("bad_plan", fmt::format("a stored feature plan can't be read: {}", what), "train the model again");
-}
-
-Result<std::string> TextAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_string()) return DamagedPlan(fmt::format("'{}' is not a text", key));
-  return found->get<std::string>();
-}
-
-Result<std::vector<std::string>> TextsAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_array()) return DamagedPlan(fmt::format("'{}' is not a list", key));
-  std::vector<std::string> texts;
-  for (const Json& item : *found) {
-    if (!item.is_string()) return DamagedPlan(fmt::format("'{}' is not a list of texts", key));
-    texts.push_back(item.get<std::string>());
-  }
-  return texts;
-}
-
-Result<std::vector<Field>> FieldsAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  if (found == json.end() || !found->is_array()) return DamagedPlan(fmt::format("'{}' is not a list", key));
-  std::vector<Field> fields;
-  for (const Json& item : *found) {
-    if (!item.is_object()) return DamagedPlan(fmt::format("'{}' is not a list of columns", key));
-    TIDEMILL_ASSIGN_OR_RETURN(std::string name, TextAt(item, "name"));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::string type_name, TextAt(item, "type"));
-    TIDEMILL_ASSIGN_OR_RETURN(const Type type, ParseType(type_name));
-    fields.push_back({std::move(name), type});
-  }
-  return fields;
-}
-
-Result<RowProgram> RowProgramAt(const Json& json, const char* key) {
-  const auto found = json.find(key);
-  if (found == json.end()) return DamagedPlan(fmt::format("'{}' is missing", key));
-  return RowProgram::FromJson(*found);
-}
-
-Result<FeaturePlan::View> ViewFromJson(const Json& json) {
-  if (!json.is_object() || !json.contains("program")) return DamagedPlan("a view without a program");
-  FeaturePlan::View view;
-  TIDEMILL_ASSIGN_OR_RETURN(view.program, Program::FromJson(json["program"]));
-  TIDEMILL_ASSIGN_OR_RETURN(view.table, TextAt(json, "table"));
-  TIDEMILL_ASSIGN_OR_RETURN(view.event_time, TextAt(json, "event_time"));
-  TIDEMILL_ASSIGN_OR_RETURN(view.spine_keys, TextsAt(json, "spine_keys"));
-  TIDEMILL_ASSIGN_OR_RETURN(view.prefix, TextAt(json, "prefix"));
-  TIDEMILL_ASSIGN_OR_RETURN(view.outputs, TextsAt(json, "outputs"));
-  return view;
-}
 
 }  // namespace
 
@@ -321,46 +246,18 @@ Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model
   return FeaturePlanner(project, model, table_fields, session).Plan();
 }
 
-Json FeaturePlan::ToJson() const {
-  Json json;
-  json["model"] = model;
-  json["spine"] = spine;
-  json["timestamp"] = timestamp;
-  json["spine_key"] = spine_key;
-  json["views"] = Json::array();
-  for (const View& view : views) {
-    json["views"].push_back({{"program", view.program.ToJson()},
-                             {"table", view.table},
-                             {"event_time", view.event_time},
-                             {"spine_keys", view.spine_keys},
-                             {"prefix", view.prefix},
-                             {"outputs", view.outputs}});
-  }
-  json["expressions"] = expressions.ToJson();
-  json["label"] = label.ToJson();
-  json["label_known_at"] = label_known_at;
-  json["inputs"] = FieldsToJson(inputs);
-  json["request_fields"] = FieldsToJson(request_fields);
-  return json;
-}
-
-Result<FeaturePlan> FeaturePlan::FromJson(const Json& json) {
-  if (!json.is_object()) return DamagedPlan("it is not an object");
+Result<FeaturePlan> PlanDerivedView(const Project& project, const std::string& view,
+                                    const std::map<std::string, std::vector<Field>>& table_fields, Session& session) {
   FeaturePlan plan;
-  TIDEMILL_ASSIGN_OR_RETURN(plan.model, TextAt(json, "model"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.spine, TextAt(json, "spine"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.timestamp, TextAt(json, "timestamp"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.spine_key, TextsAt(json, "spine_key"));
-  if (!json.contains("views") || !json["views"].is_array()) return DamagedPlan("'views' is not a list");
-  for (const Json& item : json["views"]) {
-    TIDEMILL_ASSIGN_OR_RETURN(View view, ViewFromJson(item));
-    plan.views.push_back(std::move(view));
+  ViewPlanner planner(project, table_fields, session, plan);
+  TIDEMILL_ASSIGN_OR_RETURN(const PlannedView* planned, planner.Find(view, {}));
+  plan.request_fields = planned->fields;
+  TIDEMILL_ASSIGN_OR_RETURN(const BoundView bound,
+                            planner.Bind({view, view, {}, {}}, {planned->fields, fmt::format("view '{}'", view)}));
+  for (const Field& feature : planned->features) {
+    TIDEMILL_ASSIGN_OR_RETURN(Field input, planner.Take(bound, feature.name));
+    plan.inputs.push_back(std::move(input));
   }
-  TIDEMILL_ASSIGN_OR_RETURN(plan.expressions, RowProgramAt(json, "expressions"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.label, RowProgramAt(json, "label"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.label_known_at, TextAt(json, "label_known_at"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.inputs, FieldsAt(json, "inputs"));
-  TIDEMILL_ASSIGN_OR_RETURN(plan.request_fields, FieldsAt(json, "request_fields"));
   return plan;
 }
 

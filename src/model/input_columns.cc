@@ -2,7 +2,19 @@
 
 #include <fmt/format.h>
 
+#include "feature/derived_feature.h"
+
 namespace tidemill {
+
+Status AppendDerived(const FeaturePlan& plan, Columns& rows) {
+  for (const FeaturePlan::Derived& derived : plan.derived) {
+    // Of an expression of the model not a number stays what it is, as where it reads the spine alone.
+    const bool is_view = !derived.view.empty();
+    TIDEMILL_ASSIGN_OR_RETURN(Columns made, is_view ? EvaluateDerived(derived.program, rows) : derived.program.Evaluate(rows));
+    for (Column& column : made.columns) rows.columns.push_back(std::move(column));
+  }
+  return Ok();
+}
 
 Status TakeInputs(const FeaturePlan& plan, Columns& features, Columns& computed, Columns& to) {
   for (const Field& input : plan.inputs) {

@@ -10,7 +10,7 @@ namespace {
 
 /// The wanted features of one view for each request, from the store.
 Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Columns& requests, const std::vector<Timestamp>& times,
-                  Columns& to) {
+                  Columns& to, std::vector<bool>* found) {
   std::vector<const Column*> keys;
   for (const std::string& key : view.spine_keys) {
     const Column* column = requests.Find(key);
@@ -31,6 +31,7 @@ Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Colum
     TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, view.program, key, times[row]));
     if (features.values.size() != fields.size())
       return InternalError(fmt::format("the online store gave {} features of {}", features.values.size(), fields.size()));
+    if (found != nullptr && !features.found) (*found)[row] = false;
     for (size_t i = 0; i < wanted.size(); ++i) TIDEMILL_RETURN_IF_ERROR(to.columns[first + i].Append(features.values[wanted[i]]));
   }
   return Ok();
@@ -39,7 +40,7 @@ Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Colum
 }  // namespace
 
 Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests,
-                                const std::vector<Timestamp>& times) {
+                                const std::vector<Timestamp>& times, std::vector<bool>* found) {
   for (const Field& field : plan.request_fields) {
     const Column* column = requests.Find(field.name);
     if (column == nullptr) return UserError("missing_field", fmt::format("the request lacks '{}'", field.name));
@@ -50,7 +51,12 @@ Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, con
     TIDEMILL_ASSIGN_OR_RETURN(computed, plan.expressions.Evaluate(requests));
   }
   Columns looked_up;
-  for (const FeaturePlan::View& view : plan.views) TIDEMILL_RETURN_IF_ERROR(LookUpView(view, store, requests, times, looked_up));
+  if (found != nullptr) found->assign(times.size(), true);
+  // Derived features read the request's fields beside the views' features.
+  if (!plan.derived.empty()) looked_up = requests;
+  for (const FeaturePlan::View& view : plan.views)
+    TIDEMILL_RETURN_IF_ERROR(LookUpView(view, store, requests, times, looked_up, found));
+  TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan, looked_up));
   Columns rows;
   TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, looked_up, computed, rows));
   return rows;

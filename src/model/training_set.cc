@@ -27,11 +27,8 @@ std::vector<std::string> ShownColumns(const FeaturePlan& plan) {
 std::string SpineQuery(const FeaturePlan& plan, const std::string& table_sql, const RowsWanted& wanted, Timestamp now) {
   std::vector<std::string> names = ShownColumns(plan);
   AddName(names, plan.label_known_at);
-  for (const Field& field : plan.expressions.columns) AddName(names, field.name);
+  for (const Field& field : plan.request_fields) AddName(names, field.name);
   for (const Field& field : plan.label.columns) AddName(names, field.name);
-  for (const FeaturePlan::View& view : plan.views) {
-    for (const std::string& key : view.spine_keys) AddName(names, key);
-  }
   std::string sql = "SELECT _seq";
   for (const std::string& name : names) sql += fmt::format(", {}", QuoteIdentifier(name));
   const std::string time = QuoteIdentifier(plan.timestamp);
@@ -127,6 +124,7 @@ class JoinedFeatureRows : public FeatureRows {
     for (const std::string& name : ShownColumns(plan_)) rows.columns.push_back(*joined.Find(name));
     rows.columns.push_back(std::move(labels.label));
     rows.columns.push_back(std::move(labels.known_at));
+    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan_, joined));
     TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan_, joined, computed, rows));
     return rows;
   }

@@ -26,13 +26,21 @@ struct FeaturePlan {
     std::string prefix;
     std::vector<std::string> outputs;
   };
+  /// Features of a derived view, or expressions of the model over features of views.
+  struct Derived {
+    std::string view;    ///< "" : of the model itself
+    std::string prefix;  ///< that the outputs' names begin with
+    /// Over the spine's columns, the views' features as `prefix__feature`, and what was derived before.
+    RowProgram program;
+  };
   std::string model;
   std::string spine;                   ///< table
   std::string timestamp;               ///< prediction time column of the spine
   std::vector<std::string> spine_key;  ///< the spine table's key; may be empty
   std::vector<View> views;
-  RowProgram expressions;  ///< over the spine's columns
-  RowProgram label;        ///< one output, "label"
+  std::vector<Derived> derived;  ///< in an order in which those read come first
+  RowProgram expressions;        ///< over the spine's columns
+  RowProgram label;              ///< one output, "label"
   std::string label_known_at;
   std::vector<Field> inputs;          ///< the model's input columns, in order
   std::vector<Field> request_fields;  ///< spine columns that a request must bring
@@ -43,6 +51,11 @@ struct FeaturePlan {
 
 Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model,
                                  const std::map<std::string, std::vector<Field>>& table_fields, Session& session);
+
+/// The plan of a derived view by itself: `request_fields` are the fields that it asks for, `inputs` its features as
+/// `view__feature`. There is no spine and no label.
+Result<FeaturePlan> PlanDerivedView(const Project& project, const std::string& view,
+                                    const std::map<std::string, std::vector<Field>>& table_fields, Session& session);
 
 /// How lake tables are named in a query: `lake.main.x`, or at a snapshot.
 using TableSql = std::function<std::string(const std::string& table)>;
@@ -72,8 +85,9 @@ Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const Table
                           Timestamp now, int threads);
 
 /// The feature rows for requests (same columns as BuildRows has for inputs), from the online store at `time`. `requests` hold
-/// FeaturePlan::request_fields. Equal bit for bit to BuildRows for the same row and time.
+/// FeaturePlan::request_fields. Equal bit for bit to BuildRows for the same row and time. `found`, where it is wanted: whether
+/// the store knows every entity that a request looks up.
 Result<Columns> BuildOnlineRows(const FeaturePlan& plan, OnlineStore& store, const Columns& requests,
-                                const std::vector<Timestamp>& times);
+                                const std::vector<Timestamp>& times, std::vector<bool>* found = nullptr);
 
 }  // namespace tidemill

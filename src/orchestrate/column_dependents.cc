@@ -48,6 +48,7 @@ class DependencyGraph {
     const Project& project = workspace.project;
     for (const auto& [name, table] : project.tables) AddTable(table);
     for (const auto& [name, view] : project.views) AddView(view);
+    for (const auto& [name, plan] : workspace.derived_plans) AddDerived(name, plan);
     for (const auto& [name, model] : project.models) AddModel(name, workspace.feature_plans.at(name));
   }
 
@@ -122,21 +123,92 @@ class DependencyGraph {
     return columns;
   }
 
-  void AddModel(const std::string& model, const FeaturePlan& plan) {
+  /// Which features of views are the columns of a plan's rows.
+  static std::map<std::string, Point> FeatureColumnsOf(const FeaturePlan& plan) {
+    std::map<std::string, Point> columns;
     for (const FeaturePlan::View& view : plan.views) {
-      for (const Output& output : view.program.outputs) {
-        const bool wanted =
-            view.outputs.empty() || std::find(view.outputs.begin(), view.outputs.end(), output.name) != view.outputs.end();
-        if (!wanted) continue;
-        const Point input{model, view.prefix + "__" + output.name};
-        Add({view.program.view, output.name}, input, "model input", "an input of the model");
-        for (const std::string& key : view.spine_keys) Add({plan.spine, key}, input, "model input", kJoined);
-        Add({plan.spine, plan.timestamp}, input, "model input", "looked up at this time");
+      for (const std::string& output : view.outputs) columns[view.prefix + "__" + output] = {view.program.view, output};
+    }
+    for (const FeaturePlan::Derived& derived : plan.derived) {
+      if (derived.view.empty()) continue;
+      for (const Output& output : derived.program.outputs)
+        columns[output.name] = {derived.view, output.name.substr(derived.prefix.size() + 2)};
+    }
+    return columns;
+  }
+
+  void AddDerived(const std::string& view, const FeaturePlan& plan) {
+    const std::map<std::string, Point> columns = FeatureColumnsOf(plan);
+    for (const FeaturePlan::Derived& derived : plan.derived) {
+      if (derived.view != view) continue;
+      for (const Output& output : derived.program.outputs) {
+        for (const int column : ColumnsOf(output.expression)) {
+          const auto feature = columns.find(derived.program.columns.at(static_cast<size_t>(column)).name);
+          if (feature != columns.end()) Add(feature->second, columns.at(output.name), "feature", kComputed);
+        }
       }
     }
+  }
+
+  /// The spine's columns behind a column of a plan's rows: those that look it up, and those that are asked of requests.
+  struct SpineColumns {
+    std::set<std::string> joined;
+    std::set<std::string> computed;
+  };
+  static std::map<std::string, SpineColumns> SpineColumnsOf(const FeaturePlan& plan) {
+    std::map<std::string, SpineColumns> behind;
+    for (const FeaturePlan::View& view : plan.views) {
+      for (const std::string& output : view.outputs)
+        behind[view.prefix + "__" + output].joined = {view.spine_keys.begin(), view.spine_keys.end()};
+    }
+    for (const FeaturePlan::Derived& derived : plan.derived) {
+      for (const Output& output : derived.program.outputs) {
+        SpineColumns& all = behind[output.name];
+        for (const int column : ColumnsOf(output.expression)) {
+          const std::string& name = derived.program.columns.at(static_cast<size_t>(column)).name;
+          const auto made = behind.find(name);
+          if (made == behind.end()) {
+            all.computed.insert(name);
+          } else {
+            all.joined.insert(made->second.joined.begin(), made->second.joined.end());
+            all.computed.insert(made->second.computed.begin(), made->second.computed.end());
+          }
+        }
+      }
+    }
+    return behind;
+  }
+
+  void AddModel(const std::string& model, const FeaturePlan& plan) {
+    const std::map<std::string, Point> features = FeatureColumnsOf(plan);
+    for (const auto& [column, behind] : SpineColumnsOf(plan)) {
+      const Point input{model, column};
+      const bool is_input =
+          std::any_of(plan.inputs.begin(), plan.inputs.end(), [&](const Field& field) { return field.name == input.column; });
+      if (!is_input) continue;
+      if (const auto feature = features.find(column); feature != features.end())
+        Add(feature->second, input, "model input", "an input of the model");
+      for (const std::string& field : behind.computed) Add({plan.spine, field}, input, "model input", kComputed);
+      for (const std::string& key : behind.joined) Add({plan.spine, key}, input, "model input", kJoined);
+      if (!behind.joined.empty()) Add({plan.spine, plan.timestamp}, input, "model input", "looked up at this time");
+    }
+    AddOverViews(model, plan, features);
     AddProgram(model, plan, plan.expressions, "model input");
     AddProgram(model, plan, plan.label, "label");
     Add({plan.spine, plan.label_known_at}, {model, "label"}, "label", "when it became known");
+  }
+
+  /// Expressions of the model itself that name features of views.
+  void AddOverViews(const std::string& model, const FeaturePlan& plan, const std::map<std::string, Point>& features) {
+    for (const FeaturePlan::Derived& derived : plan.derived) {
+      if (!derived.view.empty()) continue;
+      for (const Output& output : derived.program.outputs) {
+        for (const int column : ColumnsOf(output.expression)) {
+          const auto feature = features.find(derived.program.columns.at(static_cast<size_t>(column)).name);
+          if (feature != features.end()) Add(feature->second, {model, output.name}, "model input", kComputed);
+        }
+      }
+    }
   }
 
   void AddProgram(const std::string& model, const FeaturePlan& plan, const RowProgram& program, std::string_view kind) {
@@ -155,6 +227,8 @@ std::vector<std::string> ColumnNames(const Workspace& workspace, const AssetNode
   std::vector<std::string> names;
   if (asset.kind == AssetKind::kFeatureView) {
     for (const Output& output : workspace.programs.at(asset.name).outputs) names.push_back(output.name);
+  } else if (asset.kind == AssetKind::kDerivedView) {
+    for (const FeatureDefinition& feature : workspace.project.derived_views.at(asset.name).features) names.push_back(feature.name);
   } else if (asset.kind == AssetKind::kModel) {
     for (const Field& field : workspace.feature_plans.at(asset.name).inputs) names.push_back(field.name);
   } else {

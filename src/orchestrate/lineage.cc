@@ -199,6 +199,7 @@ class PredictionTracer {
       TIDEMILL_ASSIGN_OR_RETURN(Json node, ViewNode(view));
       root["from"].push_back(std::move(node));
     }
+    for (Json& node : DerivedNodes()) root["from"].push_back(std::move(node));
     return root;
   }
 
@@ -324,9 +325,67 @@ class PredictionTracer {
     }
     TIDEMILL_ASSIGN_OR_RETURN(Json rows, RowsNode(view, keys));
     from.push_back(std::move(rows));
-    return Node("feature view",
-                view.program.view == view.prefix ? view.prefix : fmt::format("{} (as {})", view.program.view, view.prefix),
-                entity, std::move(from));
+    return Node("feature view", NameAs(view.program.view, view.prefix), entity, std::move(from));
+  }
+
+  /// A view under the name that a model gave it. Views that only others use have none.
+  static std::string NameAs(const std::string& view, const std::string& prefix) {
+    if (prefix.starts_with('/')) return view + " (used by derived views)";
+    return view == prefix ? view : fmt::format("{} (as {})", view, prefix);
+  }
+
+  /// A column that a derived feature reads: a field with its value, or a feature of a view whose own node stands beside.
+  Json ReadNode(const std::string& column) const {
+    const auto field = prediction_.request.find(column);
+    if (field != prediction_.request.end()) {
+      Json node = Node("field", column, "= " + Shown(field->second));
+      node["value"] = ValueToJson(field->second);
+      return node;
+    }
+    if (prediction_.inputs.contains(column)) return InputNode("feature", column);
+    for (const FeaturePlan::View& view : plan_.views) {
+      for (const std::string& output : view.outputs) {
+        if (view.prefix + "__" + output == column) return Node("feature", view.program.view + "." + output, "");
+      }
+    }
+    for (const FeaturePlan::Derived& derived : plan_.derived) {
+      if (!derived.prefix.empty() && column.starts_with(derived.prefix + "__"))
+        return Node("feature", derived.view + "." + column.substr(derived.prefix.size() + 2), "");
+    }
+    return Node("feature", column, "");
+  }
+
+  /// Derived views, and expressions of the model over views, with what each feature reads.
+  Json DerivedNodes() const {
+    Json nodes = Json::array();
+    for (const FeaturePlan::Derived& derived : plan_.derived) {
+      Json from = Json::array();
+      for (const Output& output : derived.program.outputs) {
+        Json feature = prediction_.inputs.contains(output.name)
+                           ? InputNode("feature", output.name)
+                           : Node("feature", output.name.substr(derived.prefix.size() + 2), "");
+        for (const Field& column : derived.program.columns) {
+          if (Reads(output.expression, derived.program, column)) feature["from"].push_back(ReadNode(column.name));
+        }
+        from.push_back(std::move(feature));
+      }
+      if (derived.view.empty()) {
+        nodes.push_back(Node("expressions", plan_.model, "over features of views", std::move(from)));
+        continue;
+      }
+      const auto fingerprint = workspace_.fingerprints.find(derived.view);
+      const std::string detail =
+          fingerprint != workspace_.fingerprints.end() ? "fingerprint " + ShortSha(fingerprint->second) : "not in the project any more";
+      nodes.push_back(Node("derived view", NameAs(derived.view, derived.prefix), detail, std::move(from)));
+    }
+    return nodes;
+  }
+
+  static bool Reads(const Expression& expression, const RowProgram& program, const Field& column) {
+    if (expression.kind == Expression::Kind::kColumn && program.columns.at(static_cast<size_t>(expression.column)) == column)
+      return true;
+    return std::any_of(expression.arguments.begin(), expression.arguments.end(),
+                       [&](const Expression& argument) { return Reads(argument, program, column); });
   }
 
   /// The rows of a view's table that the features were computed from.

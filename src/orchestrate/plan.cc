@@ -44,6 +44,7 @@ class Planner {
       case AssetKind::kSource: return VisitSource(node);
       case AssetKind::kTable: return VisitTable(node);
       case AssetKind::kFeatureView: VisitView(node); return Ok();
+      case AssetKind::kDerivedView: AddIfStale(node, "publish"); return Ok();
       case AssetKind::kModel: VisitModel(node); return Ok();
     }
     return Ok();

@@ -44,6 +44,7 @@ Result<Project> OnlyWhatItNeeds(Project project, const std::string& model) {
   std::erase_if(project.sources, superfluous);
   std::erase_if(project.tables, superfluous);
   std::erase_if(project.views, superfluous);
+  std::erase_if(project.derived_views, superfluous);
   std::erase_if(project.models, superfluous);
   std::erase_if(project.graph, [&needed](const AssetNode& node) { return !needed.contains(node.name); });
   return project;

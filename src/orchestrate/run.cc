@@ -189,6 +189,10 @@ class Runner {
         work.views.push_back({workspace_.programs.at(node->name), table, workspace_.project.tables.at(table).timestamp});
         parts.emplace_back(node, node->name);
       }
+      if (node->kind == AssetKind::kDerivedView && Planned(node->name)) {
+        work.derived_views[node->name] = workspace_.derived_plans.at(node->name);
+        parts.emplace_back(node, node->name);
+      }
       if (node->kind == AssetKind::kModel && Planned(RequestsName(node->name))) {
         work.spines.push_back(workspace_.feature_plans.at(node->name));
         parts.emplace_back(node, RequestsName(node->name));
@@ -209,6 +213,11 @@ class Runner {
 
   Result<StepOutcome> Materialized(const AssetNode& node, const std::string& name, const OnlineSummary& done, double seconds) {
     AssetState state = NewState(node, name);
+    if (node.kind == AssetKind::kDerivedView) {
+      state.version = state.fingerprint.substr(0, 12);
+      TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
+      return StepOutcome{0, "computed when it is asked for"};
+    }
     const bool is_view = node.kind == AssetKind::kFeatureView;
     const std::string table = is_view ? workspace_.project.views.at(node.name).from : workspace_.feature_plans.at(node.name).spine;
     TIDEMILL_RETURN_IF_ERROR(NoteInputs({table}, &state));

@@ -197,6 +197,10 @@ Json ViewVerification::ToJson() const {
 
 Result<ViewVerification> VerifyView(Workspace& workspace, const std::string& view, int64_t sample, Timestamp now) {
   const auto started = std::chrono::steady_clock::now();
+  if (const AssetNode* node = workspace.project.Find(view); node != nullptr && node->kind == AssetKind::kDerivedView) {
+    return UserError("derived_view", fmt::format("'{}' is a derived view: it has no answers of its own that were kept", view),
+                     fmt::format("verify a model that takes it, or the views that it is computed from: {}", fmt::join(node->inputs, ", ")));
+  }
   const auto program = workspace.programs.find(view);
   if (program == workspace.programs.end()) {
     std::vector<std::string> names;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/engine_versions.h"
 #include "base/files.h"
 #include "feature/compile.h"
@@ -67,6 +69,16 @@ Status BindViewsAndModels(Workspace& workspace) {
   for (const auto& [name, view] : project.views) {
     auto program = CompileView(view, project.tables.at(view.from), workspace.table_fields.at(view.from), *workspace.parser);
     if (errors.Keep(program)) workspace.programs[name] = std::move(program).value();
+  }
+  TIDEMILL_RETURN_IF_ERROR(errors.Finish());
+  for (const AssetNode& node : project.graph) {
+    // What is wrong with a derived view is told once, not again for those that use it.
+    const bool sound = std::all_of(node.inputs.begin(), node.inputs.end(), [&](const std::string& input) {
+      return !project.derived_views.contains(input) || workspace.derived_plans.contains(input);
+    });
+    if (node.kind != AssetKind::kDerivedView || !sound) continue;
+    auto plan = PlanDerivedView(project, node.name, workspace.table_fields, *workspace.parser);
+    if (errors.Keep(plan)) workspace.derived_plans[node.name] = std::move(plan).value();
   }
   TIDEMILL_RETURN_IF_ERROR(errors.Finish());
   for (const auto& [name, model] : project.models) {

@@ -68,16 +68,23 @@ std::optional<std::pair<std::string, std::string>> SplitViewFeature(std::string_
   return std::pair(std::string(text.substr(0, dot)), std::string(feature));
 }
 
-void CollectColumns(const Json& tree, std::set<std::string>* columns) {
+/// A column as it is written, table or view before the dot; "" without one.
+struct ColumnReference {
+  std::string qualifier;
+  std::string column;
+};
+
+void CollectReferences(const Json& tree, std::vector<ColumnReference>* references) {
   if (tree.is_object()) {
     const auto kind = tree.find("class");
     const auto names = tree.find("column_names");
     if (kind != tree.end() && *kind == "COLUMN_REF" && names != tree.end() && names->is_array() && !names->empty()) {
-      columns->insert(names->back().get<std::string>());
+      const std::string qualifier = names->size() > 1 ? names->front().get<std::string>() : "";
+      references->push_back({qualifier, names->back().get<std::string>()});
     }
   }
   if (!tree.is_structured()) return;
-  for (const Json& child : tree) CollectColumns(child, columns);
+  for (const Json& child : tree) CollectReferences(child, references);
 }
 
 PrepareStep ReadStep(const YamlEntry& entry) {
@@ -98,10 +105,24 @@ std::string FoldCase(std::string_view name) {
   return folded;
 }
 
-std::vector<std::string> ColumnsRead(const Json& tree) {
+std::vector<std::string> ColumnsRead(const Json& tree, const std::vector<std::string>& views) {
+  std::vector<ColumnReference> references;
+  CollectReferences(tree, &references);
   std::set<std::string> columns;
-  CollectColumns(tree, &columns);
+  for (const ColumnReference& reference : references) {
+    if (std::find(views.begin(), views.end(), reference.qualifier) == views.end()) columns.insert(reference.column);
+  }
   return {columns.begin(), columns.end()};
+}
+
+std::vector<std::string> QualifiersRead(const Json& tree) {
+  std::vector<ColumnReference> references;
+  CollectReferences(tree, &references);
+  std::set<std::string> qualifiers;
+  for (const ColumnReference& reference : references) {
+    if (!reference.qualifier.empty()) qualifiers.insert(reference.qualifier);
+  }
+  return {qualifiers.begin(), qualifiers.end()};
 }
 
 void AssetReader::Report(std::string code, std::string message, Place place, std::string hint) {
@@ -353,6 +374,47 @@ void AssetReader::CheckFeatureColumns(const FeatureViewAsset& view, const YamlNo
   }
 }
 
+DerivedViewAsset AssetReader::ReadDerivedView(const std::string& name, const YamlNode& document) {
+  DerivedViewAsset view;
+  view.name = name;
+  view.place = FilePlace(document.place.file);
+  for (const YamlEntry& field : Part(document, "request").entries) {
+    const auto type = ParseType(field.value.text);
+    if (type.ok()) view.request.push_back({field.key, *type});
+  }
+  for (const YamlNode& use : Part(document, "uses").items) view.uses.push_back(ReadUse(use));
+  for (const YamlEntry& feature : Part(document, "features").entries) view.features.push_back(ReadFeature(feature, document));
+  CheckDerivedNames(view, document);
+  return view;
+}
+
+ViewUse AssetReader::ReadUse(const YamlNode& node) {
+  ViewUse use;
+  const YamlNode& view = node.kind == YamlNode::Kind::kScalar ? node : *node.Find("view");
+  use.view = view.text;
+  use.as = TextOf(node, "as", use.view);
+  for (const YamlEntry& pair : Part(node, "join").entries) use.join[pair.key] = pair.value.text;
+  use.place = view.ContentPlace();
+  return use;
+}
+
+void AssetReader::CheckDerivedNames(const DerivedViewAsset& view, const YamlNode& document) {
+  std::set<std::string> names;
+  for (const std::string_view part : {"request", "features"}) {
+    for (const YamlEntry& entry : Part(document, part).entries) {
+      if (names.insert(FoldCase(entry.key)).second) continue;
+      Report("duplicate_name", "two things in '" + view.name + "' are named '" + entry.key + "'", entry.place,
+             "fields of the request and features are named alike in expressions: rename one of them");
+    }
+  }
+  std::set<std::string> used;
+  for (const ViewUse& use : view.uses) {
+    if (used.insert(FoldCase(use.as)).second) continue;
+    Report("duplicate_name", "two views are used under the name '" + use.as + "'", use.place,
+           "give one of them another name: {view: " + use.view + ", as: NAME}");
+  }
+}
+
 ModelAsset AssetReader::ReadModel(const std::string& name, const YamlNode& document) {
   ModelAsset model;
   model.name = name;
@@ -364,6 +426,11 @@ ModelAsset AssetReader::ReadModel(const std::string& name, const YamlNode& docum
   model.label_known_at = TextOf(training_set, "label_known_at");
   ParseText(model.label, Part(training_set, "label").ContentPlace());
   for (const YamlNode& feature : Part(document, "features").items) model.features.push_back(ReadModelFeature(feature));
+  for (ModelFeature& feature : model.features) {
+    const Json* tree = feature.view.empty() ? Tree(feature.expression) : nullptr;
+    if (tree != nullptr) feature.named_views = QualifiersRead(*tree);
+    std::erase_if(feature.named_views, [&](const std::string& name) { return FoldCase(name) == FoldCase(model.spine); });
+  }
   const YamlNode& split = Part(document, "split");
   model.train = split.Find("train")->text == "all" ? kAllHistory : ReadDuration(split.Find("train"), {});
   model.validate = ReadDuration(split.Find("validate"), {});
@@ -447,25 +514,32 @@ ModelFeature AssetReader::ReadExpression(const std::string& name, const YamlNode
   return feature;
 }
 
-/// What the label is made from is known after the prediction: as an input it would make the model look perfect.
-void AssetReader::CheckLeaks(const ModelAsset& model) {
+std::set<std::string> AssetReader::ColumnsOfLabel(const ModelAsset& model) const {
   const Json* label = Tree(model.label);
-  if (label == nullptr) return;
+  if (label == nullptr) return {};
   std::set<std::string> late = {FoldCase(model.label_known_at)};
   for (const std::string& column : ColumnsRead(*label)) late.insert(FoldCase(column));
   // The label may be known at once; then its time is the prediction's, which is a legal input.
   late.erase(FoldCase(model.timestamp));
+  return late;
+}
+
+void AssetReader::ReportLeak(const ModelAsset& model, const std::string& input, const std::string& column, const Place& place) {
+  Report("label_leak",
+         "the input '" + input + "' reads '" + column + "', which tells the label: it is not known when the prediction is made",
+         place,
+         "leave it out; if it is known by '" + model.timestamp +
+             "', compute the label in the spine's SQL as a column of its own");
+}
+
+/// What the label is made from is known after the prediction: as an input it would make the model look perfect.
+void AssetReader::CheckLeaks(const ModelAsset& model) {
+  const std::set<std::string> late = ColumnsOfLabel(model);
   for (const ModelFeature& feature : model.features) {
     const Json* tree = feature.view.empty() ? Tree(feature.expression) : nullptr;
     if (tree == nullptr) continue;
-    for (const std::string& column : ColumnsRead(*tree)) {
-      if (!late.contains(FoldCase(column))) continue;
-      Report("label_leak",
-             "the input '" + feature.name + "' reads '" + column +
-                 "', which tells the label: it is not known when the prediction is made",
-             feature.place,
-             "leave it out; if it is known by '" + model.timestamp +
-                 "', compute the label in the spine's SQL as a column of its own");
+    for (const std::string& column : ColumnsRead(*tree, feature.named_views)) {
+      if (late.contains(FoldCase(column))) ReportLeak(model, feature.name, column, feature.place);
     }
   }
 }

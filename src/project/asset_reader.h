@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,12 +25,17 @@ class AssetReader {
   /// Everything of a table but its SQL or Python.
   TableAsset ReadTable(const std::string& name, const YamlNode& document);
   FeatureViewAsset ReadView(const std::string& name, const YamlNode& document);
+  DerivedViewAsset ReadDerivedView(const std::string& name, const YamlNode& document);
   ModelAsset ReadModel(const std::string& name, const YamlNode& document);
 
   Duration ReadDuration(const YamlNode* node, Duration otherwise);
 
   /// The parse tree of an expression that was read, nullptr when it didn't parse.
   const Json* Tree(const std::string& expression) const;
+  /// Lower-case names of the spine's columns that tell the label: what a model's inputs must not read.
+  std::set<std::string> ColumnsOfLabel(const ModelAsset& model) const;
+  /// Reports an input that reads what tells the label.
+  void ReportLeak(const ModelAsset& model, const std::string& input, const std::string& column, const Place& place);
 
  private:
   void Report(std::string code, std::string message, Place place, std::string hint = "");
@@ -41,6 +47,8 @@ class AssetReader {
   void ReadPythonColumns(const YamlNode& document, TableAsset* table);
   FeatureDefinition ReadFeature(const YamlEntry& entry, const YamlNode& view);
   void CheckFeatureColumns(const FeatureViewAsset& view, const YamlNode& document);
+  static ViewUse ReadUse(const YamlNode& node);
+  void CheckDerivedNames(const DerivedViewAsset& view, const YamlNode& document);
   ModelFeature ReadModelFeature(const YamlNode& node);
   ModelFeature ReadExpression(const std::string& name, const YamlNode& node);
   Gate ReadGate(const YamlEntry& entry);
@@ -52,8 +60,11 @@ class AssetReader {
   std::map<std::string, std::optional<Json>> trees_;
 };
 
-/// Names of the columns that a parsed expression reads.
-std::vector<std::string> ColumnsRead(const Json& tree);
+/// Names of the columns that a parsed expression reads, those of `views` (`view.feature`) aside.
+std::vector<std::string> ColumnsRead(const Json& tree, const std::vector<std::string>& views = {});
+
+/// What a parsed expression names before a dot: tables or views, sorted.
+std::vector<std::string> QualifiersRead(const Json& tree);
 
 /// Lower-case ASCII: names are compared as SQL compares them.
 std::string FoldCase(std::string_view name);

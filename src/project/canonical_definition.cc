@@ -119,6 +119,16 @@ std::string CanonicalDefinition(const FeatureViewAsset& view, const CanonicalExp
   return json.dump();
 }
 
+std::string CanonicalDefinition(const DerivedViewAsset& view, const CanonicalExpression& canonical) {
+  Json json = {{"kind", "derived_view"}, {"request", Json::object()}, {"uses", Json::object()}, {"features", Json::object()}};
+  for (const Field& field : view.request) json["request"][field.name] = TypeName(field.type);
+  for (const ViewUse& use : view.uses) json["uses"][use.as] = {{"view", use.view}, {"join", use.join}};
+  for (const FeatureDefinition& feature : view.features) {
+    json["features"][feature.name] = {{"value", canonical(feature.value)}, {"default", ValueAsJson(feature.default_value)}};
+  }
+  return json.dump();
+}
+
 std::string CanonicalDefinition(const ModelAsset& model, const CanonicalExpression& canonical) {
   Json json = {{"kind", "model"}, {"spine", model.spine}, {"label", canonical(model.label)}, {"timestamp", model.timestamp}};
   json["label_known_at"] = model.label_known_at;

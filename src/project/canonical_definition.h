@@ -15,6 +15,7 @@ using CanonicalExpression = std::function<std::string(const std::string& express
 std::string CanonicalDefinition(const SourceAsset& source);
 std::string CanonicalDefinition(const TableAsset& table);
 std::string CanonicalDefinition(const FeatureViewAsset& view, const CanonicalExpression& canonical);
+std::string CanonicalDefinition(const DerivedViewAsset& view, const CanonicalExpression& canonical);
 std::string CanonicalDefinition(const ModelAsset& model, const CanonicalExpression& canonical);
 
 }  // namespace tidemill

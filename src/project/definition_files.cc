@@ -133,6 +133,7 @@ std::string_view AssetFolder(AssetKind kind) {
     case AssetKind::kTable:
       return "tables";
     case AssetKind::kFeatureView:
+    case AssetKind::kDerivedView:
       return "features";
     case AssetKind::kModel:
       return "models";

@@ -52,7 +52,7 @@ void CollectKeys(const Json& schema, std::set<std::string>* keys) {
 
 TEST(Formats, TheExamplesAreAProjectThatLoads) {
   const auto files = ExampleFiles(FormatsPage());
-  ASSERT_EQ(files.size(), 12U) << "set TIDEMILL_SOURCE to the repository";
+  ASSERT_EQ(files.size(), 13U) << "set TIDEMILL_SOURCE to the repository";
   auto folder = TemporaryFolder::Make(fs::temp_directory_path(), "formats");
   ASSERT_TRUE(folder.ok());
   for (const auto& [name, text] : files) {
@@ -61,12 +61,12 @@ TEST(Formats, TheExamplesAreAProjectThatLoads) {
   }
   const auto project = LoadProject(folder->path());
   ASSERT_TRUE(project.ok()) << project.error().Format();
-  EXPECT_EQ(project->graph.size(), 8U);
+  EXPECT_EQ(project->graph.size(), 9U);
 }
 
 TEST(Formats, EveryKeyIsDescribed) {
   const std::string page = FormatsPage();
-  for (const std::string format : {"tidemill", "source", "table", "feature_view", "model"}) {
+  for (const std::string format : {"tidemill", "source", "table", "feature_view", "derived_view", "model"}) {
     std::set<std::string> keys;
     CollectKeys(Json::parse(FormatSchema(format)), &keys);
     for (const std::string& key : keys) {

@@ -10,6 +10,7 @@
 #include "project/asset_reader.h"
 #include "project/canonical_definition.h"
 #include "project/definition_files.h"
+#include "project/derived_view_checks.h"
 #include "project/python_source.h"
 #include "project/reference_checks.h"
 #include "project/schema_validator.h"
@@ -22,6 +23,7 @@ std::string_view tidemill_schema_json();
 std::string_view source_schema_json();
 std::string_view table_schema_json();
 std::string_view feature_view_schema_json();
+std::string_view derived_view_schema_json();
 std::string_view model_schema_json();
 }  // namespace tidemill::embedded
 
@@ -42,6 +44,8 @@ std::string_view SchemaName(AssetKind kind) {
       return "table";
     case AssetKind::kFeatureView:
       return "feature_view";
+    case AssetKind::kDerivedView:
+      return "derived_view";
     case AssetKind::kModel:
       return "model";
   }
@@ -83,6 +87,7 @@ class Loader {
           "add sources/NAME.yaml, tables/NAME.sql, features/NAME.yaml and models/NAME.yaml; 'tidemill init' makes an example"));
     }
     ResolveReferences(loaded_, &project_, &errors_);
+    if (CheckDerivedViews(loaded_, project_, &errors_)) CheckDerivedLeaks(project_, reader_);
     if (CheckCycles(loaded_, project_, &errors_)) CheckHistory(loaded_, project_, &errors_);
     if (!errors_.empty()) return Combine(std::move(errors_));
     BuildGraph();
@@ -98,7 +103,13 @@ class Loader {
     return nullptr;
   }
 
-  std::optional<YamlNode> ReadYaml(std::string_view schema, const std::string& path) {
+  /// A file of features is of a derived view when it says what such a view is made from.
+  static bool IsDerivedView(const YamlNode& document) {
+    const bool derived = document.Find("request") != nullptr || document.Find("uses") != nullptr;
+    return derived && document.Find("from") == nullptr && document.Find("entity") == nullptr;
+  }
+
+  std::optional<YamlNode> ParseFile(const std::string& path) {
     const std::string* text = ReadText(path);
     if (text == nullptr) return std::nullopt;
     auto document = ParseYaml(*text, path);
@@ -106,17 +117,20 @@ class Loader {
       errors_.push_back(document.error());
       return std::nullopt;
     }
-    auto validator = validators_.find(schema);
-    if (validator == validators_.end()) validator = validators_.emplace(schema, Json::parse(FormatSchema(schema))).first;
-    std::vector<Error> problems = validator->second.Validate(*document);
-    for (Error& problem : problems) errors_.push_back(std::move(problem));
-    if (!problems.empty()) return std::nullopt;
     return std::move(document).value();
   }
 
+  bool IsValid(std::string_view schema, const YamlNode& document) {
+    auto validator = validators_.find(schema);
+    if (validator == validators_.end()) validator = validators_.emplace(schema, Json::parse(FormatSchema(schema))).first;
+    std::vector<Error> problems = validator->second.Validate(document);
+    for (Error& problem : problems) errors_.push_back(std::move(problem));
+    return problems.empty();
+  }
+
   void ReadProjectFile() {
-    const auto document = ReadYaml("tidemill", std::string(kProjectFile));
-    if (!document) return;
+    const auto document = ParseFile(std::string(kProjectFile));
+    if (!document || !IsValid("tidemill", *document)) return;
     project_.name = document->Find("project")->text;
     if (const YamlNode* limit = document->Find("memory_limit")) project_.memory_limit_mb = ReadMegabytes(limit->text);
     if (const YamlNode* threads = document->Find("threads")) project_.threads = static_cast<int>(threads->Integer());
@@ -161,9 +175,13 @@ class Loader {
   void ReadDefinition(const DefinitionFile& file) {
     if (file.path.ends_with(".sql")) return ReadTableSql(file);
     if (file.path.ends_with(".py")) return ReadTablePython(file);
-    auto document = ReadYaml(SchemaName(file.kind), file.path);
+    auto document = ParseFile(file.path);
     if (!document) return;
-    switch (file.kind) {
+    const bool derived = file.kind == AssetKind::kFeatureView && IsDerivedView(*document);
+    const AssetKind kind = derived ? AssetKind::kDerivedView : file.kind;
+    if (derived) loaded_.names[file.name] = kind;
+    if (!IsValid(SchemaName(kind), *document)) return;
+    switch (kind) {
       case AssetKind::kSource:
         project_.sources[file.name] = reader_.ReadSource(file.name, *document);
         break;
@@ -172,6 +190,9 @@ class Loader {
         break;
       case AssetKind::kFeatureView:
         project_.views[file.name] = reader_.ReadView(file.name, *document);
+        break;
+      case AssetKind::kDerivedView:
+        project_.derived_views[file.name] = reader_.ReadDerivedView(file.name, *document);
         break;
       case AssetKind::kModel:
         project_.models[file.name] = reader_.ReadModel(file.name, *document);
@@ -319,16 +340,28 @@ class Loader {
       nodes[name] = {name, AssetKind::kTable, table.inputs, table.file, CanonicalDefinition(table)};
     for (const auto& [name, view] : project_.views)
       nodes[name] = {name, AssetKind::kFeatureView, {view.from}, view.place.file, CanonicalDefinition(view, canonical)};
+    for (const auto& [name, view] : project_.derived_views)
+      nodes[name] = {name, AssetKind::kDerivedView, DerivedInputs(view), view.place.file, CanonicalDefinition(view, canonical)};
     for (const auto& [name, model] : project_.models)
       nodes[name] = {name, AssetKind::kModel, ModelInputs(model), model.place.file, CanonicalDefinition(model, canonical)};
     SortGraph(std::move(nodes));
   }
 
+  static void AddInput(const std::string& name, std::vector<std::string>* inputs) {
+    if (std::find(inputs->begin(), inputs->end(), name) == inputs->end()) inputs->push_back(name);
+  }
+
+  static std::vector<std::string> DerivedInputs(const DerivedViewAsset& view) {
+    std::vector<std::string> inputs;
+    for (const ViewUse& use : view.uses) AddInput(use.view, &inputs);
+    return inputs;
+  }
+
   static std::vector<std::string> ModelInputs(const ModelAsset& model) {
     std::vector<std::string> inputs = {model.spine};
     for (const ModelFeature& feature : model.features) {
-      if (!feature.view.empty() && std::find(inputs.begin(), inputs.end(), feature.view) == inputs.end())
-        inputs.push_back(feature.view);
+      if (!feature.view.empty()) AddInput(feature.view, &inputs);
+      for (const std::string& named : feature.named_views) AddInput(ViewNamed(model, named), &inputs);
     }
     return inputs;
   }
@@ -371,10 +404,19 @@ std::string_view AssetKindName(AssetKind kind) {
       return "table";
     case AssetKind::kFeatureView:
       return "feature view";
+    case AssetKind::kDerivedView:
+      return "derived view";
     case AssetKind::kModel:
       return "model";
   }
   return "";
+}
+
+std::string ViewNamed(const ModelAsset& model, const std::string& name) {
+  for (const ModelFeature& feature : model.features) {
+    if (!feature.view.empty() && NameInModel(feature) == name) return feature.view;
+  }
+  return name;
 }
 
 const AssetNode* Project::Find(std::string_view asset) const {
@@ -421,6 +463,7 @@ std::string_view FormatSchema(std::string_view format) {
   if (format == "source") return embedded::source_schema_json();
   if (format == "table") return embedded::table_schema_json();
   if (format == "feature_view") return embedded::feature_view_schema_json();
+  if (format == "derived_view") return embedded::derived_view_schema_json();
   if (format == "model") return embedded::model_schema_json();
   return "";
 }

@@ -106,16 +106,38 @@ struct FeatureViewAsset {
   Place place;
 };
 
-/// An input of a model: a view's features, or an expression over the spine's columns.
+/// A view that a derived view reads, at the same time.
+struct ViewUse {
+  std::string view;
+  std::string as;                           ///< its name in the expressions; the view's own where the file gives none
+  std::map<std::string, std::string> join;  ///< name of a field here -> field of the view, where the names differ
+  Place place;
+};
+
+/// A derived view: expressions over what a request brings and over features of other views, derived ones too, at the same time.
+/// The fields that it has to be given are those of `request` and, under their names here, the keys and fields of the used views.
+struct DerivedViewAsset {
+  std::string name;
+  std::vector<Field> request;
+  std::vector<ViewUse> uses;
+  std::vector<FeatureDefinition> features;  ///< without windows
+  Place place;
+};
+
+/// An input of a model: a view's features, or an expression over the spine's columns and features of views.
 struct ModelFeature {
   std::string view;                         ///< "" : an expression
   std::string feature;                      ///< column of the view, or "*"
   std::string as;                           ///< prefix in place of the view's name
   std::map<std::string, std::string> join;  ///< spine column -> entity column, where the names differ
-  std::string expression;                   ///< over the spine's columns
+  std::string expression;                   ///< over the spine's columns and views' features, as `view.feature`
+  std::vector<std::string> named_views;     ///< of an expression: what it names before a dot, spine aside
   std::string name;                         ///< of an expression's column; for a bare column its name
   Place place;
 };
+
+/// The name by which a model's expressions name the features of an item.
+inline const std::string& NameInModel(const ModelFeature& feature) { return feature.as.empty() ? feature.view : feature.as; }
 
 struct PrepareStep {
   std::string kind;                  ///< "impute", "standardize", "one_hot", "ordinal"
@@ -167,7 +189,10 @@ struct ModelAsset {
   Place place;
 };
 
-enum class AssetKind { kSource, kTable, kFeatureView, kModel };
+/// The view that an expression of a model means by a name before a dot: that of the first item so named, else the view itself.
+std::string ViewNamed(const ModelAsset& model, const std::string& name);
+
+enum class AssetKind { kSource, kTable, kFeatureView, kDerivedView, kModel };
 std::string_view AssetKindName(AssetKind kind);
 
 /// An asset in the graph: every name is unique in a project.
@@ -198,6 +223,7 @@ struct Project {
   std::map<std::string, SourceAsset> sources;
   std::map<std::string, TableAsset> tables;
   std::map<std::string, FeatureViewAsset> views;
+  std::map<std::string, DerivedViewAsset> derived_views;
   std::map<std::string, ModelAsset> models;
   std::vector<AssetNode> graph;                    ///< in an order in which inputs come first
   std::map<std::string, std::string> definitions;  ///< the files that define it as they were read: relative path -> text
@@ -222,7 +248,7 @@ Result<std::map<std::string, std::string>> ReadDefinitions(const Project& projec
 /// The fingerprint of each asset: its definition, its inputs' fingerprints, and `engine` (versions of kernel and engines).
 std::map<std::string, std::string> Fingerprints(const Project& project, std::string_view engine);
 
-/// The JSON Schema of a format ("tidemill", "source", "table", "feature_view", "model"); "" when unknown.
+/// The JSON Schema of a format ("tidemill", "source", "table", "feature_view", "derived_view", "model"); "" when unknown.
 std::string_view FormatSchema(std::string_view format);
 
 }  // namespace tidemill

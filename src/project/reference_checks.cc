@@ -127,6 +127,7 @@ class Resolver {
     std::set<std::string> inputs;
     bool complete = true;
     for (const ModelFeature& feature : model->features) {
+      for (const std::string& name : feature.named_views) FindNamedView(*model, name, feature.place);
       const auto columns = InputColumns(feature);
       if (!columns) complete = false;
       for (const std::string& column : columns.value_or(std::vector<std::string>{})) {
@@ -157,23 +158,46 @@ class Resolver {
   /// Names of the columns that an item of a model's features stands for; nullopt when it has an error.
   std::optional<std::vector<std::string>> InputColumns(const ModelFeature& feature) {
     if (feature.view.empty()) return std::vector<std::string>{feature.name};
-    const FeatureViewAsset* view = FindView(feature);
-    if (view == nullptr) return std::nullopt;
-    for (const auto& [spine_column, entity_column] : feature.join) {
-      if (std::find(view->entity.begin(), view->entity.end(), entity_column) != view->entity.end()) continue;
-      Report("unknown_column", "'" + entity_column + "' is not an entity column of the view '" + view->name + "'", feature.place,
-             "join says {spine column: entity column}; " + SuggestionHint(entity_column, view->entity));
-    }
-    auto columns = ChosenColumns(feature, *view);
+    const std::vector<FeatureDefinition>* features = FeaturesOf(feature.view, feature.place);
+    if (features == nullptr) return std::nullopt;
+    CheckJoin(feature);
+    auto columns = ChosenColumns(feature, *features);
     if (!columns) return std::nullopt;
-    for (std::string& column : *columns) column = (feature.as.empty() ? feature.view : feature.as) + "__" + column;
+    for (std::string& column : *columns) column = NameInModel(feature) + "__" + column;
     return columns;
   }
 
-  std::optional<std::vector<std::string>> ChosenColumns(const ModelFeature& feature, const FeatureViewAsset& view) {
+  /// Of a derived view CheckDerivedViews has looked at the fields.
+  void CheckJoin(const ModelFeature& feature) {
+    const auto view = project_.views.find(feature.view);
+    if (view == project_.views.end()) return;
+    const std::vector<std::string>& entity = view->second.entity;
+    for (const auto& [spine_column, entity_column] : feature.join) {
+      if (std::find(entity.begin(), entity.end(), entity_column) != entity.end()) continue;
+      Report("unknown_column", "'" + entity_column + "' is not an entity column of the view '" + feature.view + "'", feature.place,
+             "join says {spine column: entity column}; " + SuggestionHint(entity_column, entity));
+    }
+  }
+
+  /// A name before a dot in an expression: of an item of the model, or of a view.
+  void FindNamedView(const ModelAsset& model, const std::string& name, const Place& place) {
+    const std::string view = ViewNamed(model, name);
+    if (view != name || files_.names.contains(view)) {
+      FeaturesOf(view, place);
+      return;
+    }
+    std::vector<std::string> names = NamesOf({AssetKind::kFeatureView, AssetKind::kDerivedView});
+    for (const ModelFeature& feature : model.features) {
+      if (!feature.as.empty()) names.push_back(feature.as);
+    }
+    Report("unknown_view", "unknown feature view '" + name + "'", place, SuggestionHint(name, names));
+  }
+
+  std::optional<std::vector<std::string>> ChosenColumns(const ModelFeature& feature,
+                                                        const std::vector<FeatureDefinition>& features) {
     std::vector<std::string> all;
     std::string hint;
-    for (const FeatureDefinition& definition : view.features) {
+    for (const FeatureDefinition& definition : features) {
       if (definition.name == feature.feature) hint = "a feature with windows has one column for each; ";
       for (const std::string& column : FeatureColumns(definition)) {
         // Columns of equal names are reported for the view.
@@ -182,26 +206,28 @@ class Resolver {
     }
     if (feature.feature == "*") return all;
     if (std::find(all.begin(), all.end(), feature.feature) != all.end()) return std::vector<std::string>{feature.feature};
-    Report("unknown_feature", "the view '" + view.name + "' has no feature '" + feature.feature + "'", feature.place,
+    Report("unknown_feature", "the view '" + feature.view + "' has no feature '" + feature.feature + "'", feature.place,
            hint + SuggestionHint(feature.feature, all));
     return std::nullopt;
   }
 
-  const FeatureViewAsset* FindView(const ModelFeature& feature) {
-    const auto found = files_.names.find(feature.view);
+  /// nullptr when there is no such view (reported) or its file is broken (reported elsewhere).
+  const std::vector<FeatureDefinition>* FeaturesOf(const std::string& name, const Place& place) {
+    const auto found = files_.names.find(name);
     if (found == files_.names.end()) {
-      const std::vector<std::string> views = NamesOf({AssetKind::kFeatureView});
-      Report("unknown_view", "unknown feature view '" + feature.view + "'", feature.place,
-             views.empty() ? "add features/" + feature.view + ".yaml" : SuggestionHint(feature.view, views));
+      const std::vector<std::string> views = NamesOf({AssetKind::kFeatureView, AssetKind::kDerivedView});
+      Report("unknown_view", "unknown feature view '" + name + "'", place,
+             views.empty() ? "add features/" + name + ".yaml" : SuggestionHint(name, views));
       return nullptr;
     }
-    if (found->second != AssetKind::kFeatureView) {
-      Report("wrong_kind", "'" + feature.view + "' is " + WithArticle(found->second) + ", not a feature view", feature.place,
+    if (found->second != AssetKind::kFeatureView && found->second != AssetKind::kDerivedView) {
+      Report("wrong_kind", "'" + name + "' is " + WithArticle(found->second) + ", not a feature view", place,
              "columns of the spine are written without the table's name; features of other tables come from a feature view");
       return nullptr;
     }
-    const auto view = project_.views.find(feature.view);
-    return view == project_.views.end() ? nullptr : &view->second;
+    if (const auto view = project_.views.find(name); view != project_.views.end()) return &view->second.features;
+    const auto derived = project_.derived_views.find(name);
+    return derived == project_.derived_views.end() ? nullptr : &derived->second.features;
   }
 
   void CheckSteps(const ModelAsset& model, const std::set<std::string>& inputs) {

@@ -25,7 +25,7 @@ constexpr std::string_view kModel =
     "algorithm: {lightgbm: {objective: binary}}\n";
 
 TEST(SchemaValidator, EverySchemaIsJsonThatItUnderstands) {
-  for (const std::string_view format : {"tidemill", "source", "table", "feature_view", "model"}) {
+  for (const std::string_view format : {"tidemill", "source", "table", "feature_view", "derived_view", "model"}) {
     SCOPED_TRACE(format);
     const Json schema = Json::parse(FormatSchema(format));
     EXPECT_EQ(schema["additionalProperties"], false);

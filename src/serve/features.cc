@@ -10,9 +10,9 @@
 namespace tidemill {
 namespace {
 
-Result<std::vector<Value>> ReadKey(const Program& program, const Json& entity) {
+Result<std::vector<Value>> ReadFields(const std::vector<Field>& fields, const Json& entity) {
   std::vector<std::string> names;
-  for (const Field& field : program.keys) names.push_back(field.name);
+  for (const Field& field : fields) names.push_back(field.name);
   if (!entity.is_object()) {
     return UserError("bad_request",
                      fmt::format("expected an object with {}, came {}", fmt::join(names, ", "), ShortJson(entity)));
@@ -23,7 +23,7 @@ Result<std::vector<Value>> ReadKey(const Program& program, const Json& entity) {
     }
   }
   std::vector<Value> key;
-  for (const Field& field : program.keys) {
+  for (const Field& field : fields) {
     if (!entity.contains(field.name)) return UserError("missing_field", fmt::format("the entity lacks {}", field.name));
     auto value = ValueFromJson(entity[field.name], field.type);
     if (!value.ok()) return std::move(value).error().WithContext(fmt::format("field '{}'", field.name));
@@ -37,13 +37,33 @@ Result<std::vector<Value>> ReadKey(const Program& program, const Json& entity) {
 Result<Json> AnswerFeatures(OnlineStore& store, const Program& program, const Json& entities, Timestamp at) {
   Json results = Json::array();
   for (const Json& entity : entities) {
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Value> key, ReadKey(program, entity));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Value> key, ReadFields(program.keys, entity));
     TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, program, key, at));
     Json values = Json::object();
     for (size_t i = 0; i < program.outputs.size(); ++i) values[program.outputs[i].name] = ValueToJson(features.values[i]);
     results.push_back({{"found", features.found}, {"features", std::move(values)}});
   }
   return Json{{"view", program.view}, {"at", FormatTimestamp(at)}, {"results", std::move(results)}};
+}
+
+Result<Json> AnswerDerivedFeatures(OnlineStore& store, const std::string& view, const FeaturePlan& plan, const Json& entities,
+                                   Timestamp at) {
+  Columns requests;
+  for (const Field& field : plan.request_fields) requests.columns.emplace_back(field.name, field.type);
+  for (const Json& entity : entities) {
+    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Value> values, ReadFields(plan.request_fields, entity));
+    for (size_t i = 0; i < values.size(); ++i) TIDEMILL_RETURN_IF_ERROR(requests.columns[i].Append(values[i]));
+  }
+  std::vector<bool> found;
+  const std::vector<Timestamp> times(entities.size(), at);
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns rows, BuildOnlineRows(plan, store, requests, times, &found));
+  Json results = Json::array();
+  for (size_t row = 0; row < entities.size(); ++row) {
+    Json values = Json::object();
+    for (const Column& column : rows.columns) values[column.name.substr(view.size() + 2)] = ValueToJson(column.At(row));
+    results.push_back({{"found", static_cast<bool>(found[row])}, {"features", std::move(values)}});
+  }
+  return Json{{"view", view}, {"at", FormatTimestamp(at)}, {"results", std::move(results)}};
 }
 
 }  // namespace tidemill

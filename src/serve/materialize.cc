@@ -24,6 +24,8 @@ Json OnlineWork::ToJson() const {
     json["views"].push_back({{"program", view.program.ToJson()}, {"table", view.table}, {"event_time", view.event_time}});
   }
   for (const FeaturePlan& plan : spines) json["spines"].push_back(plan.ToJson());
+  json["derived_views"] = Json::object();
+  for (const auto& [name, plan] : derived_views) json["derived_views"][name] = plan.ToJson();
   return json;
 }
 
@@ -44,6 +46,11 @@ Result<OnlineWork> OnlineWork::FromJson(const Json& json) {
   for (const Json& one : json.value("spines", Json::array())) {
     TIDEMILL_ASSIGN_OR_RETURN(FeaturePlan plan, FeaturePlan::FromJson(one));
     work.spines.push_back(std::move(plan));
+  }
+  const Json derived = json.value("derived_views", Json::object());
+  if (!derived.is_object()) return BadWork("\"derived_views\" by their names");
+  for (const auto& [name, one] : derived.items()) {
+    TIDEMILL_ASSIGN_OR_RETURN(work.derived_views[name], FeaturePlan::FromJson(one));
   }
   return work;
 }

@@ -14,7 +14,7 @@
 namespace tidemill {
 
 /// What is to be brought up to date in the online store: views, and the spines' rows that requests are
-/// completed from.
+/// completed from. Derived views keep nothing there; a running server takes over their new plans.
 struct OnlineWork {
   struct View {
     Program program;
@@ -24,6 +24,7 @@ struct OnlineWork {
   Timestamp until;
   std::vector<View> views;
   std::vector<FeaturePlan> spines;
+  std::map<std::string, FeaturePlan> derived_views;
 
   Json ToJson() const;
   static Result<OnlineWork> FromJson(const Json& json);

@@ -79,6 +79,7 @@ class LocalServer : public Server {
     ServiceParts service;
     service.models = parts_.models;
     service.views = parts_.views;
+    service.derived_views = parts_.derived_views;
     service.store = parts_.store;
     service.pushes = parts_.pushes;
     service.door = parts_.door;

@@ -36,6 +36,7 @@ struct ServerParts {
   const Clock* clock = nullptr;                  ///< operations clock
   std::vector<std::string> models;               ///< those that may be asked for
   std::vector<OnlineWork::View> views;           ///< of the project, for POST /v1/features/VIEW
+  std::map<std::string, FeaturePlan> derived_views;  ///< for the same
   std::function<void(const std::string&)> tell;  ///< a line for the operator; called from any thread, one at a time
 };
 

@@ -114,6 +114,7 @@ std::string_view InferenceType(Type type) {
 
 Service::Service(ServiceParts parts) : parts_(std::move(parts)), now_(parts_.now) {
   for (const OnlineWork::View& view : parts_.views) programs_[view.program.view] = view.program;
+  for (const auto& [name, plan] : parts_.derived_views) derived_views_[name] = std::make_shared<const FeaturePlan>(plan);
   for (const std::string& model : parts_.models) models_[model] = {};
   RefreshChampions();
 }
@@ -308,26 +309,31 @@ Result<HttpResponse> Service::Predict(const std::string& model, const HttpReques
 
 Result<HttpResponse> Service::Features(const std::string& view, const HttpRequest& request) {
   Program program;
+  std::shared_ptr<const FeaturePlan> derived;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = programs_.find(view);
-    if (found == programs_.end()) {
+    const auto found_derived = derived_views_.find(view);
+    if (found == programs_.end() && found_derived == derived_views_.end()) {
       std::vector<std::string> names;
       for (const auto& [name, unused] : programs_) names.push_back(name);
+      for (const auto& [name, unused] : derived_views_) names.push_back(name);
       return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)), SuggestionHint(view, names));
     }
-    program = found->second;
+    if (found != programs_.end()) program = found->second;
+    if (found_derived != derived_views_.end()) derived = found_derived->second;
   }
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "entities"));
   const Timestamp at = call.at.value_or(AskedNow());
-  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerFeatures(*parts_.store, program, call.list, at));
+  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, derived ? AnswerDerivedFeatures(*parts_.store, view, *derived, call.list, at)
+                                                       : AnswerFeatures(*parts_.store, program, call.list, at));
   return JsonResponse(answer);
 }
 
 Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
   TIDEMILL_ASSIGN_OR_RETURN(const Json json, ParseJson(request.body, 256));
   TIDEMILL_ASSIGN_OR_RETURN(OnlineWork work, OnlineWork::FromJson(json));
-  if (work.views.empty() && work.spines.empty()) {
+  if (work.views.empty() && work.spines.empty() && work.derived_views.empty()) {
     const std::lock_guard<std::mutex> lock(mutex_);
     work.views = parts_.views;
     for (const auto& [name, slot] : models_) {
@@ -337,6 +343,7 @@ Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
   TIDEMILL_ASSIGN_OR_RETURN(const OnlineSummary summary, parts_.materialize(work));
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const OnlineWork::View& view : work.views) programs_[view.program.view] = view.program;
+  for (const auto& [name, plan] : work.derived_views) derived_views_[name] = std::make_shared<const FeaturePlan>(plan);
   if (now_.micros != 0) now_ = std::max(now_, work.until);
   return JsonResponse(summary.ToJson());
 }

@@ -23,6 +23,7 @@ namespace tidemill {
 struct ServiceParts {
   std::vector<std::string> models;      ///< those that may be asked for
   std::vector<OnlineWork::View> views;  ///< for POST /v1/features/VIEW
+  std::map<std::string, FeaturePlan> derived_views;  ///< for the same
   OnlineStore* store = nullptr;
   OnlinePushes* pushes = nullptr;  ///< nullptr: none are taken
   const PushDoor* door = nullptr;  ///< not nullptr where pushes is
@@ -78,6 +79,7 @@ class Service {
   mutable std::mutex mutex_;
   std::map<std::string, Slot> models_;  // under mutex_, as below
   std::map<std::string, Program> programs_;
+  std::map<std::string, std::shared_ptr<const FeaturePlan>> derived_views_;
   Timestamp now_;
 };
 

@@ -21,7 +21,7 @@ Json NumberToJson(double value) {
   return std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-Json ValueToJson(const Value& value) {
+Json ConstantToJson(const Value& value) {
   switch (value.index()) {
     case 1:
       return std::get<bool>(value);
@@ -37,7 +37,7 @@ Json ValueToJson(const Value& value) {
       return std::get<Date>(value).days;
     case 7: {
       Json items = Json::array();
-      for (const Value& element : ListElements(std::get<List>(value))) items.push_back(ValueToJson(element));
+      for (const Value& element : ListElements(std::get<List>(value))) items.push_back(ConstantToJson(element));
       return items;
     }
     default:
@@ -58,7 +58,7 @@ Json ExpressionToJson(const Expression& expression) {
   if (expression.kind == Expression::Kind::kColumn) {
     result["column"] = expression.column;
   } else if (expression.kind == Expression::Kind::kConstant) {
-    result["constant"] = ValueToJson(expression.constant);
+    result["constant"] = ConstantToJson(expression.constant);
   } else {
     result["call"] = expression.kind == Expression::Kind::kCase ? "case" : expression.function;
     result["arguments"] = Json::array();
@@ -83,7 +83,7 @@ namespace {
 
 Json OutputToJson(const Output& output) {
   Json result = {{"name", output.name}, {"expression", ExpressionToJson(output.expression)}};
-  if (!IsNull(output.default_value)) result["default"] = ValueToJson(output.default_value);
+  if (!IsNull(output.default_value)) result["default"] = ConstantToJson(output.default_value);
   return result;
 }
 
@@ -116,19 +116,19 @@ Result<std::optional<Duration>> DurationMember(const Json& json, const char* nam
   return std::optional<Duration>(Duration{member.get<int64_t>()});
 }
 
-Result<Value> ValueFromJson(const Json& json, Type type);
+Result<Value> ConstantFromJson(const Json& json, Type type);
 
 Result<Value> ListFromJson(const Json& json, Type element) {
   if (!json.is_array()) return BadProgram("a constant does not have its type");
   std::vector<Value> values;
   for (const Json& item : json) {
-    TIDEMILL_ASSIGN_OR_RETURN(Value value, ValueFromJson(item, element));
+    TIDEMILL_ASSIGN_OR_RETURN(Value value, ConstantFromJson(item, element));
     values.push_back(std::move(value));
   }
   return Value(MakeList(element, values));
 }
 
-Result<Value> ValueFromJson(const Json& json, Type type) {
+Result<Value> ConstantFromJson(const Json& json, Type type) {
   const Error error = BadProgram("a constant does not have its type");
   if (json.is_null()) return Value();
   switch (type) {
@@ -187,7 +187,7 @@ Result<Expression> ExpressionFromJson(const Json& json, int depth) {
     expression.kind = Expression::Kind::kColumn;
     expression.column = json["column"].get<int>();
   } else if (json.contains("constant")) {
-    TIDEMILL_ASSIGN_OR_RETURN(expression.constant, ValueFromJson(json["constant"], expression.type));
+    TIDEMILL_ASSIGN_OR_RETURN(expression.constant, ConstantFromJson(json["constant"], expression.type));
   } else {
     TIDEMILL_ASSIGN_OR_RETURN(expression.function, TextMember(json, "call"));
     TIDEMILL_ASSIGN_OR_RETURN(expression.arguments, ArgumentsFromJson(json, depth + 1));
@@ -223,7 +223,7 @@ Result<Output> OutputFromJson(const Json& json) {
   TIDEMILL_ASSIGN_OR_RETURN(const Json expression, Member(json, "expression"));
   TIDEMILL_ASSIGN_OR_RETURN(output.expression, ExpressionFromJson(expression, 1));
   if (json.contains("default")) {
-    TIDEMILL_ASSIGN_OR_RETURN(output.default_value, ValueFromJson(json["default"], output.expression.type));
+    TIDEMILL_ASSIGN_OR_RETURN(output.default_value, ConstantFromJson(json["default"], output.expression.type));
   }
   return output;
 }
