@@ -12,6 +12,17 @@
 #include "feature/program/partition_join.h"
 #include "feature/program/state_reader.h"
 
+namespace tidemill {
+
+/// What handles share. Named, since several sources are compiled as one: handles that others see can't hold nameless types.
+struct ReadyProgram {
+  Program program;
+  std::shared_ptr<const CompiledProgram> compiled;
+};
+using SharedProgram = std::shared_ptr<const ReadyProgram>;
+
+}  // namespace tidemill
+
 namespace {
 
 using tidemill::Column;
@@ -20,28 +31,24 @@ using tidemill::CompiledProgram;
 using tidemill::Error;
 using tidemill::Field;
 using tidemill::Program;
+using tidemill::ReadyProgram;
 using tidemill::Result;
+using tidemill::SharedProgram;
 using tidemill::Status;
 using tidemill::Type;
 using tidemill::arrow::Batch;
-
-struct ReadyProgram {
-  Program program;
-  std::shared_ptr<const CompiledProgram> compiled;
-};
-using SharedProgram = std::shared_ptr<const ReadyProgram>;
 
 Error BadArgument(std::string message) { return tidemill::UserError("bad_argument", std::move(message)); }
 
 }  // namespace
 
 struct TidemillProgram {
-  SharedProgram ready;  ///< nullptr when it could not be made
+  tidemill::SharedProgram ready;  ///< nullptr when it could not be made
   std::string error;
 };
 
 struct TidemillState {
-  SharedProgram ready;
+  tidemill::SharedProgram ready;
   std::unique_ptr<tidemill::EntityState> state;
   std::unique_ptr<tidemill::StateScratch> scratch;
   std::string saved;
@@ -49,7 +56,7 @@ struct TidemillState {
 };
 
 struct TidemillJoin {
-  SharedProgram ready;
+  tidemill::SharedProgram ready;
   std::string error;
 };
 
