@@ -133,7 +133,7 @@ FeatureJoinRequest LakeRequest(const std::vector<Program>& programs) {
       .time_column = "paid_at",
       .views = {},
       .now = Timestamp{std::numeric_limits<int64_t>::max() / 2}};
-  request.threads = kThreads;
+  request.resources.threads = kThreads;
   for (const Program& program : programs) {
     const std::string& key = program.keys.front().name;
     request.views.push_back({&program, "lake.main.payments", "paid_at", {key}, key == "customer_id" ? "c" : "t", {}});
