@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "base/text_distance.h"
 
 namespace tidemill {

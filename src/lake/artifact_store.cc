@@ -1,7 +1,7 @@
 #include "lake/artifact_store.h"
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 
 namespace tidemill {
 namespace {

@@ -7,8 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/hash.h"
-
+#include "base/sha256.h"
 namespace tidemill {
 namespace fs = std::filesystem;
 namespace {

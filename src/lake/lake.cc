@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "lake/artifact_store.h"
 #include "lake/data_folder.h"
 #include "lake/sidecar.h"

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "catalog/sqlite_file.h"
 
 namespace tidemill {

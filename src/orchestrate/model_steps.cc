@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "model/gates.h"
 #include "model/predictor.h"
 #include "orchestrate/asset_names.h"

@@ -6,7 +6,7 @@
 #include <chrono>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "model/predictor.h"
 #include "orchestrate/asset_names.h"
 #include "orchestrate/model_steps.h"

@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "base/value_json.h"
 #include "ingest/ingest.h"
 #include "orchestrate/asset_names.h"

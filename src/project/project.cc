@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/files.h"
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "base/text_distance.h"
 #include "project/asset_reader.h"
 #include "project/canonical_definition.h"

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/hash.h"
+#include "base/sha256.h"
 #include "feature/online/view_position.h"
 #include "feature/program/compiled_program.h"
 

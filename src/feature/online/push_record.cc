@@ -2,7 +2,7 @@
 
 #include <bit>
 
-#include "base/hash.h"
+#include "base/sha256.h"
 #include "feature/program/varint.h"
 
 namespace tidemill {
