@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cstring>
+#include <numeric>
+#include <optional>
 #include <span>
-#include <thread>
 
+#include "feature/batch/spine_block.h"
 #include "feature/entity_groups.h"
 #include "feature/entity_key.h"
 #include "feature/program/entity_kernel.h"
@@ -15,16 +18,17 @@
 namespace tidemill {
 namespace {
 
-/// The entities of both sides, numbered alike, and what lies where.
-struct EntityColumns {
-  size_t entities = 0;
-  EntityGroups rows;
-  EntityGroups queries;
-};
+constexpr uint32_t kNoPlace = UINT32_MAX;
 
-bool Complete(const std::vector<const Column*>& keys, const Column& time, size_t row) {
-  return !time.IsNull(row) && std::none_of(keys.begin(), keys.end(), [&](const Column* key) { return key->IsNull(row); });
-}
+/// Where each row lies when rows are put in the order of their entities, those of one in their own order. Columns are brought
+/// into that order and back in whole: as many places are written at once as there are entities, each a little further than
+/// before, and those lines stay in the processor's cache.
+struct EntityPlaces {
+  std::vector<size_t> begin;    ///< those of entity e are [begin[e], begin[e + 1])
+  std::vector<uint32_t> place;  ///< by row; kNoPlace: a null in its key or its times
+
+  size_t placed() const { return begin.back(); }
+};
 
 /// Numbers entities by one key of whole numbers that lie close together: without hashing anything.
 class DenseNumbering {
@@ -80,248 +84,423 @@ class EncodedNumbering {
   std::string key_;
 };
 
+/// The entity of each row; kNoEntity where the key or one of the times is null.
 template <typename Numbering>
-std::vector<uint32_t> NumberEntities(const std::vector<const Column*>& keys, const Column& time, Numbering& numbering) {
-  std::vector<uint32_t> entity_of_row(time.size(), kNoEntity);
-  for (size_t row = 0; row < time.size(); ++row) {
-    if (Complete(keys, time, row)) entity_of_row[row] = numbering(keys, row);
+std::vector<uint32_t> NumberEntities(const std::vector<const Column*>& keys, const std::vector<const Column*>& times,
+                                     Numbering& numbering) {
+  const size_t rows = times.front()->size();
+  std::vector<uint8_t> complete(rows, 1);
+  for (const std::vector<const Column*>* columns : {&keys, &times}) {
+    for (const Column* column : *columns) {
+      for (size_t row = 0; row < rows; ++row) complete[row] &= column->valid[row];
+    }
   }
-  return entity_of_row;
+  std::vector<uint32_t> entities(rows);
+  for (size_t row = 0; row < rows; ++row) entities[row] = complete[row] != 0 ? numbering(keys, row) : kNoEntity;
+  return entities;
 }
 
-template <typename Numbering>
-EntityColumns GroupColumns(const ColumnRows& rows, const ColumnQueries& queries, Numbering numbering) {
-  EntityColumns grouped;
-  const std::vector<uint32_t> row_entities = NumberEntities(rows.keys, *rows.event, numbering);
-  if (rows.keys == queries.keys && rows.event == queries.time) {
-    grouped.entities = numbering.entities();
-    grouped.rows = GroupByEntity(row_entities, grouped.entities);
-    grouped.queries = grouped.rows;
-    return grouped;
+EntityPlaces PlaceByEntity(std::vector<uint32_t> entity_of_row, size_t entities) {
+  EntityPlaces places;
+  places.begin.assign(entities + 1, 0);
+  for (const uint32_t entity : entity_of_row) {
+    if (entity != kNoEntity) ++places.begin[entity + 1];
   }
-  const std::vector<uint32_t> query_entities = NumberEntities(queries.keys, *queries.time, numbering);
-  grouped.entities = numbering.entities();
-  grouped.rows = GroupByEntity(row_entities, grouped.entities);
-  grouped.queries = GroupByEntity(query_entities, grouped.entities);
-  return grouped;
+  for (size_t entity = 0; entity < entities; ++entity) places.begin[entity + 1] += places.begin[entity];
+  std::vector<uint32_t> next(places.begin.begin(), places.begin.end() - 1);
+  for (uint32_t& entity : entity_of_row) entity = entity == kNoEntity ? kNoPlace : next[entity]++;
+  places.place = std::move(entity_of_row);
+  return places;
 }
 
-EntityColumns GroupColumns(const ColumnRows& rows, const ColumnQueries& queries) {
+/// Both sides; `queries` is empty when they are the rows themselves.
+struct PlacedColumns {
+  EntityPlaces rows;
+  std::optional<EntityPlaces> queries;
+
+  const EntityPlaces& asked() const { return queries ? *queries : rows; }
+  size_t entities() const { return rows.begin.size() - 1; }
+};
+
+/// `always_apart`: queries with a time but without an entity are asked as well, of an entity that has no rows.
+template <typename Numbering>
+PlacedColumns PlaceColumns(const ColumnRows& rows, const ColumnQueries& queries, bool always_apart, Numbering numbering) {
+  std::vector<const Column*> times = {rows.event};
+  if (rows.known != nullptr) times.push_back(rows.known);
+  std::vector<uint32_t> row_entities = NumberEntities(rows.keys, times, numbering);
+  PlacedColumns placed;
+  if (rows.keys == queries.keys && rows.event == queries.time && rows.known == nullptr && !always_apart) {
+    placed.rows = PlaceByEntity(std::move(row_entities), numbering.entities());
+    return placed;
+  }
+  std::vector<uint32_t> query_entities = NumberEntities(queries.keys, {queries.time}, numbering);
+  const size_t nobody = numbering.entities();
+  for (size_t row = 0; row < query_entities.size(); ++row) {
+    if (query_entities[row] == kNoEntity && !queries.time->IsNull(row)) query_entities[row] = static_cast<uint32_t>(nobody);
+  }
+  placed.rows = PlaceByEntity(std::move(row_entities), nobody + 1);
+  placed.queries = PlaceByEntity(std::move(query_entities), nobody + 1);
+  return placed;
+}
+
+PlacedColumns PlaceColumns(const ColumnRows& rows, const ColumnQueries& queries, bool always_apart) {
   if (rows.keys.size() == 1 && DenseNumbering::Fits(*rows.keys.front(), *queries.keys.front()))
-    return GroupColumns(rows, queries, DenseNumbering(*rows.keys.front(), *queries.keys.front()));
-  return GroupColumns(rows, queries, EncodedNumbering());
+    return PlaceColumns(rows, queries, always_apart, DenseNumbering(*rows.keys.front(), *queries.keys.front()));
+  return PlaceColumns(rows, queries, always_apart, EncodedNumbering());
 }
 
-/// Results that several threads fill, each at rows of its own. A row's results lie together, so that one that is written out of
-/// order costs one line of the processor's cache and not one for each column.
-class ResultRows {
+/// Values that lie in the order of places; their memory is not touched before they are written.
+template <typename T>
+class Placed {
  public:
-  ResultRows(std::vector<Type> types, size_t rows) : types_(std::move(types)), rows_(rows) {
-    stride_ = types_.size() + (types_.size() + kMaskBits - 1) / kMaskBits;
-    words_.resize(rows * stride_);
-    texts_.resize(types_.size());
-    for (size_t i = 0; i < types_.size(); ++i) {
-      if (HoldsBytes(types_[i])) texts_[i].resize(rows);
+  Placed() = default;
+  explicit Placed(size_t size) : values_(new T[size]) {}
+  T* data() const { return values_.get(); }
+  bool empty() const { return values_ == nullptr; }
+  /// Brings values of rows [begin, end) to their places.
+  void Fill(const std::vector<uint32_t>& place, const T* values, size_t begin, size_t end) {
+    for (size_t row = begin; row < end; ++row) {
+      if (place[row] != kNoPlace) values_[place[row]] = values[row];
     }
-  }
-
-  /// The results of `rows`: output o of the i-th is values[o * rows.size() + i].
-  void Set(std::span<const uint32_t> rows, std::span<const Datum> values) {
-    constexpr size_t kAhead = 8;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      if (i + kAhead < rows.size()) __builtin_prefetch(&words_[rows[i + kAhead] * stride_], 1);
-      int64_t* const words = &words_[rows[i] * stride_];
-      for (size_t o = 0; o < types_.size(); ++o) {
-        const Datum& value = values[o * rows.size() + i];
-        if (value.null) continue;
-        words[types_.size() + o / kMaskBits] |= int64_t{1} << (o % kMaskBits);
-        if (HoldsBytes(types_[o])) {
-          texts_[o][rows[i]] = value.text;
-        } else {
-          words[o] = types_[o] == Type::kDouble ? std::bit_cast<int64_t>(value.number) : value.integer;
-        }
-      }
-    }
-  }
-
-  Columns Take(const std::vector<Output>& outputs) {
-    Columns columns;
-    for (size_t o = 0; o < types_.size(); ++o) {
-      Column& column = columns.columns.emplace_back(outputs[o].name, types_[o]);
-      column.valid.resize(rows_);
-      if (types_[o] == Type::kDouble) {
-        column.doubles.resize(rows_);
-      } else if (!HoldsBytes(types_[o])) {
-        column.ints.resize(rows_);
-      }
-    }
-    constexpr size_t kRowsAtOnce = 512;  // these rows are read once from memory for all columns
-    for (size_t begin = 0; begin < rows_; begin += kRowsAtOnce) {
-      for (size_t o = 0; o < types_.size(); ++o) TakeRows(o, begin, std::min(begin + kRowsAtOnce, rows_), columns.columns[o]);
-    }
-    return columns;
   }
 
  private:
-  static constexpr size_t kMaskBits = 63;
+  std::unique_ptr<T[]> values_;
+};
 
-  void TakeRows(size_t output, size_t begin, size_t end, Column& column) const {
-    for (size_t row = begin; row < end; ++row) {
-      const int64_t* const words = &words_[row * stride_];
-      column.valid[row] = static_cast<uint8_t>(words[types_.size() + output / kMaskBits] >> (output % kMaskBits) & 1);
-      if (column.type == Type::kDouble) {
-        column.doubles[row] = std::bit_cast<double>(words[output]);
-      } else if (!HoldsBytes(column.type)) {
-        column.ints[row] = words[output];
+const int64_t* BitsOf(const Column& column) {
+  static_assert(sizeof(double) == sizeof(int64_t));
+  return column.type == Type::kDouble ? reinterpret_cast<const int64_t*>(column.doubles.data()) : column.ints.data();
+}
+
+bool HasNulls(const Column& column) { return std::memchr(column.valid.data(), 0, column.valid.size()) != nullptr; }
+
+/// What the kernels read, by place: times and slots. A program whose slots hold texts has its slots read row by row instead.
+class PlacedRows {
+ public:
+  PlacedRows(const CompiledProgram& program, const ColumnRows& rows, const EntityPlaces& places, int threads)
+      : program_(program), rows_(rows), places_(places) {
+    by_row_ = std::any_of(program.slot_types().begin(), program.slot_types().end(), HoldsBytes);
+    if (by_row_) row_at_ = Placed<uint32_t>(places.placed());
+    if (!by_row_) Allocate();
+    const size_t rows_at_once = (rows.event->size() + static_cast<size_t>(threads)) / static_cast<size_t>(threads);
+    ShareOut(rows.event->size(), std::max<size_t>(rows_at_once, 1), threads, [&](size_t, size_t begin, size_t end) {
+      if (by_row_) {
+        for (size_t row = begin; row < end; ++row) {
+          if (places.place[row] != kNoPlace) row_at_.data()[places.place[row]] = static_cast<uint32_t>(row);
+        }
       } else {
-        column.chars += texts_[output][row];
-        column.offsets.push_back(column.chars.size());
+        Fill(begin, end);
+      }
+    });
+  }
+
+  /// What a thread needs to add rows.
+  struct Scratch {
+    std::vector<RowStore::SlotValues> slots;
+    std::vector<Datum> columns;
+    std::vector<Datum> values;
+    TextPool texts;
+  };
+
+  void AddTo(EntityKernel& kernel, size_t begin, size_t end, Scratch& scratch) const {
+    if (by_row_) return AddByRow(kernel, begin, end, scratch);
+    scratch.slots.resize(slots_.size());
+    for (size_t i = 0; i < slots_.size(); ++i)
+      scratch.slots[i] = {slots_[i].bits.data() + begin, slots_[i].valid.empty() ? nullptr : slots_[i].valid.data() + begin};
+    kernel.AddRun({event_.data() + begin, end - begin}, known_.empty() ? nullptr : known_.data() + begin,
+                  sequence_.empty() ? nullptr : sequence_.data() + begin, static_cast<int64_t>(begin), scratch.slots);
+  }
+  /// Event times by place; nullptr when rows are read one by one.
+  const int64_t* events() const { return event_.data(); }
+
+ private:
+  struct Slot {
+    Placed<int64_t> bits;
+    Placed<uint8_t> valid;  ///< empty: all are there
+  };
+
+  void Allocate() {
+    const size_t count = places_.placed();
+    event_ = Placed<int64_t>(count);
+    if (rows_.known != nullptr) known_ = Placed<int64_t>(count);
+    if (rows_.sequence != nullptr) sequence_ = Placed<int64_t>(count);
+    for (size_t i = 0; i < program_.slot_types().size(); ++i) {
+      const Column* column = Copied(i);
+      computes_ = computes_ || column == nullptr;
+      const bool has_nulls = column == nullptr || HasNulls(*column);
+      slots_.push_back({Placed<int64_t>(count), has_nulls ? Placed<uint8_t>(count) : Placed<uint8_t>()});
+    }
+  }
+
+  /// The column that a slot is a copy of, if it is one.
+  const Column* Copied(size_t slot) const {
+    const int column = program_.slot_column(slot);
+    return column < 0 ? nullptr : rows_.columns[static_cast<size_t>(column)];
+  }
+
+  void Fill(size_t begin, size_t end) {
+    event_.Fill(places_.place, rows_.event->ints.data(), begin, end);
+    if (!known_.empty()) known_.Fill(places_.place, rows_.known->ints.data(), begin, end);
+    if (!sequence_.empty()) sequence_.Fill(places_.place, rows_.sequence->ints.data(), begin, end);
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      const Column* column = Copied(i);
+      if (column == nullptr) continue;
+      slots_[i].bits.Fill(places_.place, BitsOf(*column), begin, end);
+      if (!slots_[i].valid.empty()) slots_[i].valid.Fill(places_.place, column->valid.data(), begin, end);
+    }
+    if (computes_) Compute(begin, end);
+  }
+
+  void Compute(size_t begin, size_t end) {
+    Scratch scratch;
+    for (size_t row = begin; row < end; ++row) {
+      const uint32_t place = places_.place[row];
+      if (place == kNoPlace) continue;
+      ReadSlots(row, scratch);
+      for (size_t i = 0; i < slots_.size(); ++i) {
+        if (Copied(i) == nullptr)
+          ResultColumn{slots_[i].bits.data(), slots_[i].valid.data()}.Set(place, scratch.values[i], program_.slot_types()[i]);
       }
     }
   }
 
+  void ReadSlots(size_t row, Scratch& scratch) const {
+    scratch.columns.resize(rows_.columns.size());
+    scratch.values.resize(program_.slot_types().size());
+    for (size_t i = 0; i < scratch.columns.size(); ++i) scratch.columns[i] = ColumnDatum(*rows_.columns[i], row);
+    scratch.texts.Reset();
+    program_.FillSlots(scratch.columns, scratch.texts, scratch.values);
+  }
+
+  void AddByRow(EntityKernel& kernel, size_t begin, size_t end, Scratch& scratch) const {
+    const Column& known = rows_.known == nullptr ? *rows_.event : *rows_.known;
+    for (size_t place = begin; place < end; ++place) {
+      const uint32_t row = row_at_.data()[place];
+      ReadSlots(row, scratch);
+      const int64_t sequence = rows_.sequence == nullptr ? int64_t{row} : rows_.sequence->ints[row];
+      kernel.Add(rows_.event->ints[row], known.ints[row], sequence, scratch.values);
+    }
+  }
+
+  const CompiledProgram& program_;
+  const ColumnRows& rows_;
+  const EntityPlaces& places_;
+  Placed<int64_t> event_;
+  Placed<int64_t> known_;
+  Placed<int64_t> sequence_;
+  std::vector<Slot> slots_;
+  bool computes_ = false;  ///< some slots are no copies of columns
+  bool by_row_ = false;
+  Placed<uint32_t> row_at_;  ///< by place
+};
+
+/// Results by place, and one more for rows without a place.
+class PlacedResults {
+ public:
+  PlacedResults(std::vector<Type> types, size_t placed) : types_(std::move(types)), placed_(placed) {
+    for (const Type type : types_) {
+      Memory& memory = memory_.emplace_back();
+      memory.valid = Placed<uint8_t>(placed + 1);
+      if (HoldsBytes(type)) {
+        memory.texts.resize(placed + 1);
+      } else {
+        memory.bits = Placed<int64_t>(placed + 1);
+      }
+    }
+  }
+  const std::vector<Type>& types() const { return types_; }
+  size_t nowhere() const { return placed_; }
+  bool holds_texts() const { return std::any_of(types_.begin(), types_.end(), HoldsBytes); }
+
+  /// Where results from a place on go; columns of texts need Keep() afterwards.
+  void Point(size_t place, const ResultBuffer& texts, std::vector<ResultColumn>& columns) const {
+    columns.clear();
+    for (size_t i = 0; i < types_.size(); ++i) {
+      columns.push_back(HoldsBytes(types_[i])
+                            ? texts.columns()[i]
+                            : ResultColumn{memory_[i].bits.data() + place, memory_[i].valid.data() + place, nullptr});
+    }
+  }
+  void Set(size_t output, size_t place, const ResultColumn& from, size_t at) {
+    Memory& memory = memory_[output];
+    memory.valid.data()[place] = from.valid[at];
+    if (from.texts == nullptr) {
+      memory.bits.data()[place] = from.bits[at];
+    } else {
+      memory.texts[place] = from.texts[at];
+    }
+  }
+
+  /// Frees what it gives away.
+  Column Take(size_t output, const std::string& name, const std::vector<uint32_t>& place) {
+    Memory& memory = memory_[output];
+    Column column(name, types_[output]);
+    const size_t rows = place.size();
+    column.valid.resize(rows);
+    const auto at = [&](size_t row) { return place[row] == kNoPlace ? placed_ : place[row]; };
+    for (size_t row = 0; row < rows; ++row) column.valid[row] = memory.valid.data()[at(row)];
+    if (column.type == Type::kDouble) {
+      column.doubles.resize(rows);
+      for (size_t row = 0; row < rows; ++row) column.doubles[row] = std::bit_cast<double>(memory.bits.data()[at(row)]);
+    } else if (!HoldsBytes(column.type)) {
+      column.ints.resize(rows);
+      for (size_t row = 0; row < rows; ++row) column.ints[row] = memory.bits.data()[at(row)];
+    } else {
+      for (size_t row = 0; row < rows; ++row) {
+        column.chars += memory.texts[at(row)];
+        column.offsets.push_back(column.chars.size());
+      }
+    }
+    memory = {};
+    return column;
+  }
+
+ private:
+  struct Memory {
+    Placed<int64_t> bits;
+    Placed<uint8_t> valid;
+    std::vector<std::string> texts;
+  };
   std::vector<Type> types_;
-  size_t rows_ = 0;
-  size_t stride_ = 0;  ///< words of a row: its results, then a bit for each that is there
-  std::vector<int64_t> words_;
-  std::vector<std::vector<std::string>> texts_;
+  size_t placed_ = 0;
+  std::vector<Memory> memory_;
 };
 
 /// Shares out the entities among threads, a kernel each.
 class ColumnJoiner {
  public:
   ColumnJoiner(const Program& program, std::shared_ptr<const CompiledProgram> compiled, const ColumnRows& rows,
-               const ColumnQueries& queries)
+               const ColumnQueries& queries, int threads)
       : outputs_(program.outputs),
         compiled_(std::move(compiled)),
-        rows_(rows),
         queries_(queries),
-        grouped_(GroupColumns(rows, queries)),
-        results_(OutputTypes(), queries.time->size()) {}
+        threads_(threads),
+        placed_(PlaceColumns(rows, queries, compiled_->uses_time())),
+        rows_(*compiled_, rows, placed_.rows, threads),
+        results_(compiled_->output_types(), placed_.asked().placed()) {}
 
   /// Returns how many rows were there twice.
-  size_t Run(int threads) {
-    AnswerWithoutEntity();
-    std::vector<std::jthread> workers;
-    for (int i = 1; i < threads; ++i) workers.emplace_back([this] { Work(); });
-    Work();
-    workers.clear();
+  size_t Run() {
+    PlaceTimes();
+    AnswerNowhere();
+    std::vector<std::unique_ptr<Worker>> workers(static_cast<size_t>(threads_));
+    ShareOut(placed_.entities(), kEntitiesAtOnce, threads_, [&](size_t at, size_t begin, size_t end) {
+      if (workers[at] == nullptr) workers[at] = std::make_unique<Worker>(compiled_);
+      for (size_t entity = begin; entity < end; ++entity) Join(entity, *workers[at]);
+    });
     return duplicates_;
   }
 
-  Columns Take() { return results_.Take(outputs_); }
+  Columns Take() {
+    Columns columns;
+    columns.columns.resize(outputs_.size());
+    ShareOut(outputs_.size(), 1, threads_, [&](size_t, size_t output, size_t) {
+      columns.columns[output] = results_.Take(output, outputs_[output].name, placed_.asked().place);
+    });
+    return columns;
+  }
 
  private:
+  static constexpr size_t kEntitiesAtOnce = 16;
   static constexpr size_t kTimesAtOnce = 4096;  ///< so that results stay in the processor's cache
 
   /// What a thread uses again from entity to entity.
   struct Worker {
-    explicit Worker(const std::shared_ptr<const CompiledProgram>& program)
-        : kernel(program), columns(program->column_types().size()), slots(program->slot_types().size()) {}
+    explicit Worker(const std::shared_ptr<const CompiledProgram>& program) : kernel(program), buffer(program->output_types()) {}
     EntityKernel kernel;
+    PlacedRows::Scratch rows;
     std::vector<uint32_t> asked;
     std::vector<int64_t> times;
-    std::vector<Datum> values;
-    std::vector<Datum> columns;
-    std::vector<Datum> slots;
-    TextPool texts;
+    ResultBuffer buffer;
+    std::vector<ResultColumn> targets;
   };
 
-  void Work() {
-    constexpr size_t kEntitiesAtOnce = 16;
-    Worker worker(compiled_);
-    for (size_t first = next_.fetch_add(kEntitiesAtOnce); first < grouped_.entities; first = next_.fetch_add(kEntitiesAtOnce)) {
-      const size_t end = std::min(first + kEntitiesAtOnce, grouped_.entities);
-      for (size_t entity = first; entity < end; ++entity) Join(entity, worker);
+  /// The times asked, by place; those of the rows when they are the same.
+  void PlaceTimes() {
+    if (!placed_.queries && rows_.events() != nullptr) {
+      times_ = rows_.events();
+      return;
     }
+    own_times_ = Placed<int64_t>(placed_.asked().placed());
+    own_times_.Fill(placed_.asked().place, queries_.time->ints.data(), 0, queries_.time->size());
+    times_ = own_times_.data();
   }
 
   void Join(size_t entity, Worker& worker) {
-    const auto begin = grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity]);
-    const auto end = grouped_.queries.rows.begin() + static_cast<ptrdiff_t>(grouped_.queries.begin[entity + 1]);
+    const size_t begin = placed_.asked().begin[entity];
+    const size_t end = placed_.asked().begin[entity + 1];
     if (begin == end) return;
-    worker.asked.assign(begin, end);
-    const auto earlier = [&](uint32_t a, uint32_t b) { return queries_.time->ints[a] < queries_.time->ints[b]; };
-    if (!std::is_sorted(begin, end, earlier)) std::sort(worker.asked.begin(), worker.asked.end(), earlier);
     worker.kernel.Clear();
-    AddRows(entity, worker);
-    for (size_t at = 0; at < worker.asked.size(); at += kTimesAtOnce)
-      Ask(std::span(worker.asked).subspan(at, std::min(kTimesAtOnce, worker.asked.size() - at)), worker);
+    rows_.AddTo(worker.kernel, placed_.rows.begin[entity], placed_.rows.begin[entity + 1], worker.rows);
+    const bool in_order = std::is_sorted(times_ + begin, times_ + end);
+    if (!in_order) OrderTimes(begin, end, worker);
+    for (size_t at = begin; at < end; at += kTimesAtOnce) {
+      const size_t count = std::min(kTimesAtOnce, end - at);
+      in_order ? Ask(at, count, worker) : AskOrdered(at - begin, count, worker);
+    }
     duplicates_ += worker.kernel.duplicates();
   }
 
-  void Ask(std::span<const uint32_t> asked, Worker& worker) {
+  void OrderTimes(size_t begin, size_t end, Worker& worker) const {
+    worker.asked.resize(end - begin);
+    std::iota(worker.asked.begin(), worker.asked.end(), static_cast<uint32_t>(begin));
+    std::sort(worker.asked.begin(), worker.asked.end(), [&](uint32_t a, uint32_t b) { return times_[a] < times_[b]; });
     worker.times.clear();
-    for (const uint32_t query : asked) worker.times.push_back(queries_.time->ints[query]);
-    worker.values.resize(outputs_.size() * asked.size());
-    worker.kernel.QueryMany(worker.times, worker.values);
-    results_.Set(asked, worker.values);
+    for (const uint32_t place : worker.asked) worker.times.push_back(times_[place]);
   }
 
-  void AddRows(size_t entity, Worker& worker) const {
-    const Column& known = rows_.known == nullptr ? *rows_.event : *rows_.known;
-    for (size_t at = grouped_.rows.begin[entity]; at < grouped_.rows.begin[entity + 1]; ++at) {
-      const uint32_t row = grouped_.rows.rows[at];
-      if (at + kAhead < grouped_.rows.begin[entity + 1]) Prefetch(grouped_.rows.rows[at + kAhead]);
-      if (known.IsNull(row)) continue;
-      for (size_t i = 0; i < worker.columns.size(); ++i) worker.columns[i] = ColumnDatum(*rows_.columns[i], row);
-      worker.texts.Reset();
-      compiled_->FillSlots(worker.columns, worker.texts, worker.slots);
-      const int64_t sequence = rows_.sequence == nullptr ? int64_t{row} : rows_.sequence->ints[row];
-      worker.kernel.Add(rows_.event->ints[row], known.ints[row], sequence, worker.slots);
+  /// Numbers go to their places at once.
+  void Ask(size_t begin, size_t count, Worker& worker) {
+    if (results_.holds_texts()) worker.buffer.Resize(count);
+    results_.Point(begin, worker.buffer, worker.targets);
+    worker.kernel.QueryMany({times_ + begin, count}, worker.targets);
+    if (!results_.holds_texts()) return;
+    for (size_t output = 0; output < worker.targets.size(); ++output) {
+      if (!HoldsBytes(results_.types()[output])) continue;
+      for (size_t i = 0; i < count; ++i) results_.Set(output, begin + i, worker.targets[output], i);
     }
   }
 
-  static constexpr size_t kAhead = 8;
-
-  /// An entity's rows lie far apart in memory.
-  void Prefetch(uint32_t row) const {
-    __builtin_prefetch(&rows_.event->ints[row]);
-    for (const Column* column : rows_.columns) {
-      __builtin_prefetch(&column->valid[row]);
-      if (column->type == Type::kDouble) {
-        __builtin_prefetch(&column->doubles[row]);
-      } else if (!HoldsBytes(column->type)) {
-        __builtin_prefetch(&column->ints[row]);
-      }
+  void AskOrdered(size_t begin, size_t count, Worker& worker) {
+    worker.buffer.Resize(count);
+    worker.kernel.QueryMany(std::span(worker.times).subspan(begin, count), worker.buffer.columns());
+    for (size_t output = 0; output < worker.buffer.columns().size(); ++output) {
+      for (size_t i = 0; i < count; ++i) results_.Set(output, worker.asked[begin + i], worker.buffer.columns()[output], i);
     }
   }
 
-  void AnswerWithoutEntity() {
+  /// What rows get that belong to no entity.
+  void AnswerNowhere() {
     EntityKernel kernel(compiled_);
-    std::vector<Datum> values(outputs_.size());
-    kernel.Query(0, values);
-    for (size_t query = 0; query < queries_.time->size(); ++query) {
-      if (Complete(queries_.keys, *queries_.time, query)) continue;
-      const auto row = static_cast<uint32_t>(query);
-      results_.Set({&row, 1}, values);
-    }
-  }
-
-  std::vector<Type> OutputTypes() const {
-    std::vector<Type> types;
-    for (size_t i = 0; i < outputs_.size(); ++i) types.push_back(compiled_->output_type(i));
-    return types;
+    ResultBuffer answer(compiled_->output_types());
+    answer.Resize(1);
+    const int64_t time = 0;
+    kernel.QueryMany({&time, 1}, answer.columns());
+    for (size_t output = 0; output < answer.columns().size(); ++output)
+      results_.Set(output, results_.nowhere(), answer.columns()[output], 0);
   }
 
   const std::vector<Output>& outputs_;
   std::shared_ptr<const CompiledProgram> compiled_;
-  const ColumnRows& rows_;
   const ColumnQueries& queries_;
-  EntityColumns grouped_;
-  ResultRows results_;
-  std::atomic<size_t> next_{0};
+  int threads_;
+  PlacedColumns placed_;
+  PlacedRows rows_;
+  PlacedResults results_;
+  const int64_t* times_ = nullptr;
+  Placed<int64_t> own_times_;
   std::atomic<size_t> duplicates_{0};
 };
 
 }  // namespace
 
 Result<Columns> ComputeFeatures(const Program& program, const ColumnRows& rows, const ColumnQueries& queries, int threads) {
-  if (rows.event->size() >= kNoEntity || queries.time->size() >= kNoEntity)
+  if (rows.event->size() >= kNoPlace || queries.time->size() >= kNoPlace)
     return UserError("table_too_large", "at most 4294967294 rows fit into memory's columns", "join them in parts");
   TIDEMILL_ASSIGN_OR_RETURN(auto compiled, CompiledProgram::Make(program));
-  ColumnJoiner joiner(program, std::move(compiled), rows, queries);
-  if (const size_t duplicates = joiner.Run(std::max(threads, 1)); duplicates > 0) {
+  ColumnJoiner joiner(program, std::move(compiled), rows, queries, std::max(threads, 1));
+  if (const size_t duplicates = joiner.Run(); duplicates > 0) {
     return UserError("duplicate_rows",
                      fmt::format("{} rows can't be told apart: same times, sequence number and values", duplicates),
                      "give each row a sequence number of its own");

@@ -51,6 +51,25 @@ void FeatureRecords::Set(size_t row, std::span<const Datum> values, TextArena& a
   }
 }
 
+void FeatureRecords::ClearNulls(size_t begin, size_t end) {
+  for (size_t row = begin; row < end; ++row) {
+    for (size_t i = types_.size(); i < stride_; ++i) words_[row * stride_ + i] = 0;
+  }
+}
+
+void FeatureRecords::SetMany(size_t begin, size_t count, size_t at, const ResultColumn& values, TextArena& arena) {
+  uint64_t* words = words_.data() + begin * stride_;
+  const size_t valid_word = types_.size() + at / 64;
+  for (size_t i = 0; i < count; ++i, words += stride_) {
+    words[valid_word] |= uint64_t{values.valid[i]} << (at % 64);
+    if (values.texts == nullptr) {
+      words[at] = static_cast<uint64_t>(values.bits[i]);
+    } else {
+      words[at] = values.IsNull(i) ? 0 : arena.Keep(values.texts[i]);
+    }
+  }
+}
+
 void FeatureRecords::AppendTo(Column& column, std::span<const uint64_t* const> rows, size_t at) const {
   const size_t valid_word = types_.size() + at / 64;
   const unsigned valid_bit = at % 64;

@@ -9,6 +9,7 @@
 
 #include "base/columns.h"
 #include "feature/program/datum.h"
+#include "feature/program/result_column.h"
 
 namespace tidemill {
 
@@ -40,6 +41,10 @@ class FeatureRecords {
   void Reserve(size_t rows) { words_.reserve(rows * stride_); }
   /// Writes a row; texts are kept in `arena`, which must live as long as this.
   void Set(size_t row, std::span<const Datum> values, TextArena& arena);
+  /// For SetMany: marks all values of rows [begin, end) as null.
+  void ClearNulls(size_t begin, size_t end);
+  /// Writes value `at` of `count` rows from `begin` on, after ClearNulls.
+  void SetMany(size_t begin, size_t count, size_t at, const ResultColumn& values, TextArena& arena);
   const uint64_t* Row(size_t row) const { return words_.data() + row * stride_; }
   /// A row as bytes that Read() of other records of the same types understands. Appended to `bytes`.
   void Write(size_t row, std::string& bytes) const;

@@ -84,25 +84,22 @@ class KernelJoiner : public ViewJoiner {
 
   struct Worker {
     Worker(const std::shared_ptr<const CompiledProgram>& program, const std::vector<size_t>& outputs)
-        : kernel(program), row(*program, outputs) {}
+        : kernel(program), row(*program, outputs), many(program->output_types()) {}
     EntityKernel kernel;
     FeatureRow row;
-    std::vector<Datum> many;
+    ResultBuffer many;
   };
 
   void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, Worker& worker, FeatureRecords& records,
                TextArena& texts) const {
     worker.kernel.Clear();
     if (run.entity < rows_.entities()) AddRows(run.entity, order.times[run.begin], order.times[run.end - 1], worker.kernel);
-    const size_t outputs = program_->outputs();
     for (uint32_t begin = run.begin; begin < run.end;) {
       const uint32_t count = std::min(run.end - begin, kTimesAtOnce);
-      worker.many.resize(outputs * count);
-      worker.kernel.QueryMany(std::span(order.times).subspan(begin, count), worker.many);
-      for (uint32_t i = 0; i < count; ++i) {
-        for (size_t output = 0; output < outputs; ++output) worker.row.all()[output] = worker.many[output * count + i];
-        records.Set(begin + i, worker.row.wanted(), texts);
-      }
+      worker.many.Resize(count);
+      worker.kernel.QueryMany(std::span(order.times).subspan(begin, count), worker.many.columns());
+      records.ClearNulls(begin, begin + count);
+      for (size_t i = 0; i < outputs_.size(); ++i) records.SetMany(begin, count, i, worker.many.columns()[outputs_[i]], texts);
       begin += count;
     }
   }
@@ -129,7 +126,7 @@ class KernelJoiner : public ViewJoiner {
     const auto end = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity + 1]);
     const auto from = std::upper_bound(begin, end, program_->Horizon(first));
     const auto until = std::upper_bound(from, end, last);
-    for (auto at = from; at != until; ++at) kernel.AddFrom(rows_.rows, static_cast<size_t>(at - events.begin()));
+    kernel.AddFrom(rows_.rows, static_cast<size_t>(from - events.begin()), static_cast<size_t>(until - events.begin()));
   }
 
   std::shared_ptr<const CompiledProgram> program_;

@@ -29,6 +29,7 @@ struct AggregatePlan {
   bool skips_nulls = true;
   Type argument = Type::kDouble;
   Type second = Type::kDouble;
+  Type result = Type::kDouble;
   double parameter =
       0;  ///< lag: rows back; quantile_cont: the fraction; ewm_mean: the half-life in microseconds; list, top_k: how many
   size_t max_events = kMaxEventsDefault;  ///< up to how many it is exact, if it is one that has a sketch

@@ -93,6 +93,7 @@ Status CompiledProgram::AddAggregate(const Program& program, const Aggregate& ag
   TIDEMILL_ASSIGN_OR_RETURN(const AggregateSignature signature, ResolveAggregate(aggregate.function, types));
   if (signature.result != aggregate.type) return BadProgram("'" + aggregate.function + "' gives another type");
   plan.skips_nulls = signature.skips_nulls;
+  plan.result = signature.result;
   if (!arguments.empty()) {
     TIDEMILL_ASSIGN_OR_RETURN(plan.slot, SlotFor(arguments[0]));
     plan.argument = types[0];
@@ -135,6 +136,7 @@ Result<int> CompiledProgram::SlotFor(const Expression& expression) {
   slot_keys_.push_back(key);
   slot_types_.push_back(expression.type);
   slots_.push_back(std::move(node));
+  slot_columns_.push_back(expression.kind == Expression::Kind::kColumn ? expression.column : -1);
   return static_cast<int>(slots_.size() - 1);
 }
 
@@ -162,24 +164,39 @@ void CompiledProgram::FillOutputs(std::span<const Datum> aggregates, int64_t tim
   for (size_t i = 0; i < outputs_.size(); ++i) outputs[i] = outputs_[i].Finish(Evaluate(outputs_[i].node, evaluation));
 }
 
-void CompiledProgram::FillManyOutputs(std::span<const int64_t> times, std::span<const Datum> aggregates, TextPool& texts,
-                                      std::span<Datum> outputs) const {
+/// The same for a whole column.
+void CompiledProgram::OutputPlan::FinishMany(const ResultColumn& results, size_t count, ResultColumn output) const {
+  const bool is_number = node.type == Type::kDouble;
+  const Datum missing = ToDatum(default_value, node.type);
+  for (size_t i = 0; i < count; ++i) {
+    if (results.IsNull(i) || (is_number && std::isnan(results.Number(i)))) {
+      output.Set(i, missing, node.type);
+    } else if (output.texts == nullptr) {
+      output.SetInteger(i, results.bits[i]);
+    } else {
+      output.Set(i, results.Get(i, node.type), node.type);
+    }
+  }
+}
+
+void CompiledProgram::FillManyOutputs(std::span<const int64_t> times, std::span<const ResultColumn> aggregates, TextPool& texts,
+                                      std::span<const ResultColumn> outputs) const {
   bool evaluates = false;
   for (size_t o = 0; o < outputs_.size(); ++o) {
     const OutputPlan& output = outputs_[o];
     evaluates = evaluates || output.aggregate < 0;
-    if (output.aggregate < 0) continue;
-    const std::span<const Datum> results = aggregates.subspan(static_cast<size_t>(output.aggregate) * times.size(), times.size());
-    for (size_t i = 0; i < times.size(); ++i) outputs[o * times.size() + i] = output.Finish(results[i]);
+    if (output.aggregate >= 0) output.FinishMany(aggregates[static_cast<size_t>(output.aggregate)], times.size(), outputs[o]);
   }
   if (!evaluates) return;
   std::vector<Datum> row(aggregates_.size());
   Evaluation evaluation{row, texts};
   for (size_t i = 0; i < times.size(); ++i) {
     evaluation.time = times[i];
-    for (size_t at = 0; at < row.size(); ++at) row[at] = aggregates[at * times.size() + i];
+    for (size_t at = 0; at < row.size(); ++at) row[at] = aggregates[at].Get(i, aggregates_[at].result);
     for (size_t o = 0; o < outputs_.size(); ++o) {
-      if (outputs_[o].aggregate < 0) outputs[o * times.size() + i] = outputs_[o].Finish(Evaluate(outputs_[o].node, evaluation));
+      if (outputs_[o].aggregate >= 0) continue;
+      ResultColumn column = outputs[o];
+      column.Set(i, outputs_[o].Finish(Evaluate(outputs_[o].node, evaluation)), output_type(o));
     }
   }
 }

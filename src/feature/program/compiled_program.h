@@ -11,6 +11,7 @@
 #include "feature/program/aggregates.h"
 #include "feature/program/functions.h"
 #include "feature/program/program.h"
+#include "feature/program/result_column.h"
 
 namespace tidemill {
 
@@ -55,6 +56,8 @@ class CompiledProgram {
 
   const std::vector<Type>& column_types() const { return column_types_; }
   const std::vector<Type>& slot_types() const { return slot_types_; }
+  /// The column that a slot is a copy of; -1: it has to be computed (FillSlots).
+  int slot_column(size_t slot) const { return slot_columns_[slot]; }
   const std::vector<AggregatePlan>& aggregates() const { return aggregates_; }
   const std::vector<WindowPlan>& windows() const { return windows_; }
   /// Aggregates that differ in nothing but their window have the same partial results: one plan for each, and which one an
@@ -65,6 +68,11 @@ class CompiledProgram {
   uint64_t partials_fingerprint() const { return partials_fingerprint_; }
   size_t outputs() const { return outputs_.size(); }
   Type output_type(size_t output) const { return outputs_[output].node.type; }
+  std::vector<Type> output_types() const {
+    std::vector<Type> types;
+    for (const OutputPlan& output : outputs_) types.push_back(output.node.type);
+    return types;
+  }
   /// Whether the outputs depend on the time asked beyond the rows that are seen then: now().
   bool uses_time() const { return uses_time_; }
 
@@ -82,10 +90,9 @@ class CompiledProgram {
   /// defaults are applied.
   void FillOutputs(std::span<const Datum> aggregates, int64_t time, TextPool& texts, std::span<Datum> outputs) const;
 
-  /// The same for many times: aggregate a of the i-th is aggregates[a * times.size() + i], and outputs lie likewise. Texts stay
-  /// valid until `texts` is reset.
-  void FillManyOutputs(std::span<const int64_t> times, std::span<const Datum> aggregates, TextPool& texts,
-                       std::span<Datum> outputs) const;
+  /// The same for many times, a column for each aggregate and output. Texts stay valid until `texts` is reset.
+  void FillManyOutputs(std::span<const int64_t> times, std::span<const ResultColumn> aggregates, TextPool& texts,
+                       std::span<const ResultColumn> outputs) const;
 
  private:
   struct OutputPlan {
@@ -94,6 +101,7 @@ class CompiledProgram {
     int aggregate = -1;  ///< the output is this aggregate's result as it is
 
     Datum Finish(Datum result) const;
+    void FinishMany(const ResultColumn& results, size_t count, ResultColumn output) const;
   };
 
   Status AddAggregate(const Program& program, const Aggregate& aggregate);
@@ -103,6 +111,7 @@ class CompiledProgram {
   std::vector<Type> column_types_;
   std::vector<std::string> slot_keys_;
   std::vector<Node> slots_;
+  std::vector<int> slot_columns_;
   std::vector<Type> slot_types_;
   std::vector<AggregatePlan> aggregates_;
   std::vector<WindowPlan> windows_;

@@ -12,10 +12,19 @@ size_t FirstAfter(const RowStore& rows, int64_t time) {
   return static_cast<size_t>(std::upper_bound(events.begin(), events.end(), time) - events.begin());
 }
 
+std::vector<Type> ResultTypes(const std::vector<AggregatePlan>& plans) {
+  std::vector<Type> types;
+  for (const AggregatePlan& plan : plans) types.push_back(plan.result);
+  return types;
+}
+
 }  // namespace
 
 EntityKernel::EntityKernel(std::shared_ptr<const CompiledProgram> program)
-    : program_(std::move(program)), rows_(program_->slot_types()), results_(program_->aggregates().size()) {
+    : program_(std::move(program)),
+      rows_(program_->slot_types()),
+      results_(program_->aggregates().size()),
+      many_results_(ResultTypes(program_->aggregates())) {
   for (const AggregatePlan& plan : program_->aggregates()) aggregators_.push_back(MakeAggregator(plan, rows_));
   for (const WindowPlan& plan : program_->windows()) windows_.emplace_back().plan = &plan;
   constexpr size_t kNone = std::numeric_limits<size_t>::max();
@@ -51,6 +60,35 @@ void EntityKernel::AddFrom(const RowStore& rows, size_t row) {
     return;
   }
   rows_.AppendFrom(rows, row);
+  indexed_ = running_ = false;
+}
+
+void EntityKernel::AddFrom(const RowStore& rows, size_t begin, size_t end) {
+  if (program_->limits_lateness()) {
+    for (size_t row = begin; row < end; ++row) AddFrom(rows, row);
+    return;
+  }
+  rows_.AppendFrom(rows, begin, end);
+  indexed_ = running_ = false;
+}
+
+void EntityKernel::AddRun(std::span<const int64_t> events, const int64_t* known, const int64_t* sequences, int64_t sequence,
+                          std::span<const RowStore::SlotValues> slots) {
+  if (!program_->limits_lateness() || known == nullptr) {
+    rows_.AppendRun(events, known, sequences, sequence, slots);
+  } else {
+    std::vector<RowStore::SlotValues> one(slots.size());
+    for (size_t i = 0; i < events.size(); ++i) {
+      if (program_->TooLate(events[i], known[i])) {
+        ++late_rows_;
+        continue;
+      }
+      for (size_t slot = 0; slot < slots.size(); ++slot)
+        one[slot] = {slots[slot].bits + i, slots[slot].valid == nullptr ? nullptr : slots[slot].valid + i};
+      rows_.AppendRun(events.subspan(i, 1), known + i, sequences == nullptr ? nullptr : sequences + i,
+                      sequence + static_cast<int64_t>(i), one);
+    }
+  }
   indexed_ = running_ = false;
 }
 
@@ -188,10 +226,10 @@ void EntityKernel::Query(int64_t time, std::span<Datum> outputs) {
 
 // ---- many times at once
 
-void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<Datum> outputs) {
+void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<const ResultColumn> outputs) {
   Index();
   texts_.Reset();
-  results_.resize(aggregators_.size() * times.size());
+  many_results_.Resize(times.size());
   for (Window& window : windows_) {
     if (!HoldsRuns(window)) {
       SlideOverTimes(window, times);
@@ -199,17 +237,16 @@ void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<Datum> ou
     }
     FindRuns(window, times);
     for (const size_t at : window.plan->aggregates) {
-      const std::span<Datum> results = std::span(results_).subspan(at * times.size(), times.size());
+      const ResultColumn& results = many_results_.columns()[at];
       if (const SlidingSums* sums = SumsOf(at)) {
-        sums->Results(program_->aggregates()[at], run_begin_, run_end_, results.data());
+        sums->Results(program_->aggregates()[at], run_begin_, run_end_, results);
       } else {
         SlideOverRuns(at, results);
       }
     }
   }
   running_ = false;
-  program_->FillManyOutputs(times, results_, texts_, outputs);
-  results_.resize(aggregators_.size());
+  program_->FillManyOutputs(times, many_results_.columns(), texts_, outputs);
 }
 
 bool EntityKernel::HoldsRuns(const Window& window) const {
@@ -246,13 +283,13 @@ const SlidingSums* EntityKernel::SumsOf(size_t aggregate) {
   return shared.state == SharedSums::kBuilt ? &shared.sums : nullptr;
 }
 
-void EntityKernel::SlideOverRuns(size_t aggregate, std::span<Datum> results) {
+void EntityKernel::SlideOverRuns(size_t aggregate, ResultColumn results) {
   const AggregatePlan& plan = program_->aggregates()[aggregate];
   Aggregator& aggregator = *aggregators_[aggregate];
   aggregator.Clear();
   uint32_t begin = 0;
   uint32_t end = 0;
-  for (size_t i = 0; i < results.size(); ++i) {
+  for (size_t i = 0; i < run_begin_.size(); ++i) {
     for (; begin < std::min(run_begin_[i], end); ++begin) {
       if (plan.Takes(rows_, begin)) aggregator.Remove(begin);
     }
@@ -260,7 +297,7 @@ void EntityKernel::SlideOverRuns(size_t aggregate, std::span<Datum> results) {
     for (end = std::max(begin, end); end < run_end_[i]; ++end) {
       if (plan.Takes(rows_, end)) aggregator.Add(end);
     }
-    results[i] = Kept(aggregator.Result());
+    results.Set(i, Kept(aggregator.Result()), plan.result);
   }
 }
 
@@ -273,7 +310,10 @@ void EntityKernel::SlideOverTimes(Window& window, std::span<const int64_t> times
       Advance(window, times[i]);
     }
     time_ = times[i];
-    for (const size_t at : window.plan->aggregates) results_[at * times.size() + i] = Kept(aggregators_[at]->Result());
+    for (const size_t at : window.plan->aggregates) {
+      ResultColumn results = many_results_.columns()[at];
+      results.Set(i, Kept(aggregators_[at]->Result()), program_->aggregates()[at].result);
+    }
   }
 }
 

@@ -30,6 +30,11 @@ class EntityKernel {
   /// came later than the program's lateness allows is left out.
   void Add(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
   void AddFrom(const RowStore& rows, size_t row);
+  /// The same for rows [begin, end).
+  void AddFrom(const RowStore& rows, size_t begin, size_t end);
+  /// See RowStore::AppendRun.
+  void AddRun(std::span<const int64_t> events, const int64_t* known, const int64_t* sequences, int64_t sequence,
+              std::span<const RowStore::SlotValues> slots);
   /// Rows that were there already, since Clear().
   size_t duplicates() const { return duplicates_; }
   /// Rows left out for their lateness, since Clear().
@@ -37,9 +42,9 @@ class EntityKernel {
 
   /// The features at `time`; texts stay valid until the next call.
   void Query(int64_t time, std::span<Datum> outputs);
-  /// The features at each of `times`, which do not decrease: output o at times[i] goes to outputs[o * times.size() + i]. Much
-  /// quicker than so many calls of Query, above all for counts, sums and means. At most 2^32 - 2 rows.
-  void QueryMany(std::span<const int64_t> times, std::span<Datum> outputs);
+  /// The features at each of `times`, which do not decrease, a column for each output. Much quicker than so many calls of Query,
+  /// above all for counts, sums and means. Texts stay valid until the next call. At most 2^32 - 2 rows.
+  void QueryMany(std::span<const int64_t> times, std::span<const ResultColumn> outputs);
   /// Puts rows in order and drops duplicates; other calls do so by themselves.
   void Settle();
 
@@ -67,7 +72,7 @@ class EntityKernel {
   /// Whether what is in the window at any time is a run of the rows.
   bool HoldsRuns(const Window& window) const;
   void FindRuns(const Window& window, std::span<const int64_t> times);
-  void SlideOverRuns(size_t aggregate, std::span<Datum> results);
+  void SlideOverRuns(size_t aggregate, ResultColumn results);
   void SlideOverTimes(Window& window, std::span<const int64_t> times);
   Datum Kept(Datum result);
   const SlidingSums* SumsOf(size_t aggregate);
@@ -82,7 +87,8 @@ class EntityKernel {
   RowStore rows_;
   std::vector<std::unique_ptr<Aggregator>> aggregators_;
   std::vector<Window> windows_;
-  std::vector<Datum> results_;       ///< by aggregate; of QueryMany by aggregate, then by time
+  std::vector<Datum> results_;       ///< by aggregate
+  ResultBuffer many_results_;        ///< of QueryMany, by aggregate
   std::vector<uint32_t> run_begin_;  ///< of the window at hand, by time
   std::vector<uint32_t> run_end_;
   std::vector<SharedSums> sums_;

@@ -485,12 +485,13 @@ TEST(EntityKernel, SlidesToWhatTheOracleSays) {
     std::vector<int64_t> times(random() % 40);
     for (int64_t& asked : times) asked = int64_t(random() % 150) * kSecond;
     std::sort(times.begin(), times.end());
-    outputs.resize(program.outputs.size() * times.size());
-    kernel.QueryMany(times, outputs);
+    ResultBuffer many((*compiled)->output_types());
+    many.Resize(times.size());
+    kernel.QueryMany(times, many.columns());
     for (size_t at = 0; at < times.size(); ++at) {
       std::vector<Value> actual;
       for (size_t i = 0; i < program.outputs.size(); ++i)
-        actual.push_back(ToValue(outputs[i * times.size() + at], (*compiled)->output_type(i)));
+        actual.push_back(ToValue(many.columns()[i].Get(at, (*compiled)->output_type(i)), (*compiled)->output_type(i)));
       ExpectAnswers(program, actual, oracle.Query({times[at]}), times[at]);
       if (HasFatalFailure()) return;
     }

@@ -83,7 +83,7 @@ class PartitionJoin {
  public:
   PartitionJoin(const Program& program, std::shared_ptr<const CompiledProgram> compiled, const PartitionRows& rows,
                 const PartitionSpine& spine)
-      : program_(program), compiled_(std::move(compiled)), rows_(rows), spine_(spine), kernel_(compiled_) {}
+      : program_(program), compiled_(std::move(compiled)), rows_(rows), spine_(spine), kernel_(compiled_), answers_(compiled_->output_types()) {}
 
   Result<Columns> Run() {
     TIDEMILL_ASSIGN_OR_RETURN(const EntityRows entities, FindEntities(rows_));
@@ -126,10 +126,12 @@ class PartitionJoin {
     times_.clear();
     for (const size_t member : members) times_.push_back(spine_.time.ints[member]);
     if (members.empty()) times_.push_back(0);
-    answers_.resize(found.columns.size() * times_.size());
-    kernel_.QueryMany(times_, answers_);
+    answers_.Resize(times_.size());
+    kernel_.QueryMany(times_, answers_.columns());
     for (size_t output = 0; output < found.columns.size(); ++output) {
-      for (size_t i = 0; i < times_.size(); ++i) AppendDatum(answers_[output * times_.size() + i], found.columns[output]);
+      const ResultColumn& answers = answers_.columns()[output];
+      Column& column = found.columns[output];
+      for (size_t i = 0; i < times_.size(); ++i) AppendDatum(answers.Get(i, column.type), column);
     }
   }
 
@@ -140,7 +142,7 @@ class PartitionJoin {
   EntityKernel kernel_;
   TextPool texts_;
   std::vector<int64_t> times_;
-  std::vector<Datum> answers_;
+  ResultBuffer answers_;
 };
 
 }  // namespace

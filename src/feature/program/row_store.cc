@@ -40,6 +40,63 @@ void RowStore::AppendFrom(const RowStore& other, size_t row) {
   AppendSlots(other, row);
 }
 
+bool RowStore::InOrderFrom(size_t begin) const {
+  for (size_t row = std::max<size_t>(begin, 1); row < size(); ++row) {
+    if (events_[row] < events_[row - 1] || (events_[row] == events_[row - 1] && sequences_[row] <= sequences_[row - 1]))
+      return false;
+  }
+  return true;
+}
+
+void RowStore::AppendFrom(const RowStore& other, size_t begin, size_t end) {
+  const size_t first = size();
+  const auto append = [&](auto& to, const auto& from) {
+    to.insert(to.end(), from.begin() + static_cast<ptrdiff_t>(begin), from.begin() + static_cast<ptrdiff_t>(end));
+  };
+  append(events_, other.events_);
+  append(known_, other.known_);
+  append(sequences_, other.sequences_);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slots& to = slots_[i];
+    const Slots& from = other.slots_[i];
+    append(to.valid, from.valid);
+    if (!HoldsBytes(to.type)) {
+      append(to.bits, from.bits);
+      continue;
+    }
+    append(to.lengths, from.lengths);
+    for (size_t row = begin; row < end; ++row) {
+      to.bits.push_back(static_cast<int64_t>(to.chars.size()));
+      to.chars.append(from.chars, static_cast<size_t>(from.bits[row]), from.lengths[row]);
+    }
+  }
+  sorted_ = sorted_ && InOrderFrom(first);
+}
+
+void RowStore::AppendRun(std::span<const int64_t> events, const int64_t* known, const int64_t* sequences, int64_t sequence,
+                         std::span<const SlotValues> slots) {
+  const size_t first = size();
+  const size_t count = events.size();
+  events_.insert(events_.end(), events.begin(), events.end());
+  known_.insert(known_.end(), known == nullptr ? events.data() : known, (known == nullptr ? events.data() : known) + count);
+  if (sequences != nullptr) {
+    sequences_.insert(sequences_.end(), sequences, sequences + count);
+  } else {
+    sequences_.resize(first + count);
+    std::iota(sequences_.begin() + static_cast<ptrdiff_t>(first), sequences_.end(), sequence);
+  }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Slots& to = slots_[i];
+    to.bits.insert(to.bits.end(), slots[i].bits, slots[i].bits + count);
+    if (slots[i].valid == nullptr) {
+      to.valid.resize(first + count, 1);
+    } else {
+      to.valid.insert(to.valid.end(), slots[i].valid, slots[i].valid + count);
+    }
+  }
+  sorted_ = sorted_ && InOrderFrom(first);
+}
+
 void RowStore::AppendSlots(const RowStore& other, size_t row) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slots& to = slots_[i];

@@ -20,6 +20,17 @@ class RowStore {
   void Append(int64_t event, int64_t known, int64_t sequence, std::span<const Datum> slots);
   /// Appends a row of a store with the same slots.
   void AppendFrom(const RowStore& other, size_t row);
+  /// The same for rows [begin, end).
+  void AppendFrom(const RowStore& other, size_t begin, size_t end);
+  /// Values of a slot that does not hold bytes: as in ResultColumn.
+  struct SlotValues {
+    const int64_t* bits = nullptr;
+    const uint8_t* valid = nullptr;  ///< nullptr: all are there
+  };
+  /// Appends rows with those times, known when they happen unless `known` says otherwise, numbered from `sequence` on unless
+  /// `sequences` does. No slot may hold bytes.
+  void AppendRun(std::span<const int64_t> events, const int64_t* known, const int64_t* sequences, int64_t sequence,
+                 std::span<const SlotValues> slots);
   /// Puts a row of a store with the same slots where it belongs among sorted rows. False when an equal row is there already.
   bool InsertFrom(const RowStore& other, size_t row);
   void Clear();
@@ -67,6 +78,8 @@ class RowStore {
   };
 
   void AppendTimes(int64_t event, int64_t known, int64_t sequence);
+  /// Whether the rows from `begin` on follow those before them.
+  bool InOrderFrom(size_t begin) const;
   std::weak_ordering Compare(size_t a, const RowStore& other, size_t b) const;
   void AppendSlots(const RowStore& other, size_t row);
   RowStore Gather(std::span<const size_t> rows) const;

@@ -101,12 +101,12 @@ double SlidingSums::Rounded(__int128 sum) const {
 }
 
 void SlidingSums::Results(const AggregatePlan& plan, std::span<const uint32_t> begin, std::span<const uint32_t> end,
-                          Datum* results) const {
+                          ResultColumn results) const {
   const auto run = [&](size_t i) { return std::pair(std::min(begin[i], end[i]), end[i]); };
   if (!Sums(plan)) {
     for (size_t i = 0; i < begin.size(); ++i) {
       const auto [from, to] = run(i);
-      results[i] = Datum::Integer(counts_[to] - counts_[from]);
+      results.SetInteger(i, counts_[to] - counts_[from]);
     }
     return;
   }
@@ -119,13 +119,15 @@ void SlidingSums::Results(const AggregatePlan& plan, std::span<const uint32_t> b
     const uint32_t count = counts_[to] - counts_[from];
     const __int128 sum = sums_[to] - sums_[from];
     if (count == 0) {
-      results[i] = Datum::Null();
+      results.SetNull(i);
     } else if (numbers) {
-      results[i] = Datum::Number(mean ? Rounded(sum) / static_cast<double>(count) : Rounded(sum));
+      results.SetNumber(i, mean ? Rounded(sum) / static_cast<double>(count) : Rounded(sum));
     } else if (mean) {
-      results[i] = Datum::Number(static_cast<double>(sum) / static_cast<double>(count));
+      results.SetNumber(i, static_cast<double>(sum) / static_cast<double>(count));
+    } else if (sum < kMin || sum > kMax) {
+      results.SetNull(i);
     } else {
-      results[i] = sum < kMin || sum > kMax ? Datum::Null() : Datum::Integer(static_cast<int64_t>(sum));
+      results.SetInteger(i, static_cast<int64_t>(sum));
     }
   }
 }

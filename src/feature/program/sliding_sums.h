@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "feature/program/aggregates.h"
+#include "feature/program/result_column.h"
 
 namespace tidemill {
 
@@ -23,7 +24,7 @@ class SlidingSums {
   /// Reads the rows. False when their values do not allow it.
   bool Build(const RowStore& rows);
   /// The results of an aggregate that it serves over rows [begin[i], end[i]); an empty run where begin[i] >= end[i].
-  void Results(const AggregatePlan& plan, std::span<const uint32_t> begin, std::span<const uint32_t> end, Datum* results) const;
+  void Results(const AggregatePlan& plan, std::span<const uint32_t> begin, std::span<const uint32_t> end, ResultColumn results) const;
 
  private:
   bool FindScale(const RowStore& rows);

@@ -37,8 +37,10 @@ bool MatchesAggregator(const std::vector<double>& values, std::mt19937_64& rando
     for (int run = 0; run < 20; ++run) {
       const auto begin = static_cast<uint32_t>(random() % (values.size() + 1));
       const auto end = static_cast<uint32_t>(random() % (values.size() + 1));
-      Datum result;
-      sums.Results(plan, {&begin, 1}, {&end, 1}, &result);
+      ResultBuffer results({Type::kDouble});
+      results.Resize(1);
+      sums.Results(plan, {&begin, 1}, {&end, 1}, results.columns()[0]);
+      const Datum result = results.columns()[0].Get(0, Type::kDouble);
       aggregator->Clear();
       for (uint32_t row = begin; row < end; ++row) aggregator->Add(row);
       EXPECT_TRUE(testing::SameBits(ToValue(result, Type::kDouble), ToValue(aggregator->Result(), Type::kDouble)));
