@@ -114,7 +114,7 @@ Work FraudWork(Session& session, const Columns& payments) {
   return [&payments, programs = FraudPrograms(session, payments), single = PaymentProgram(session, payments)] {
     std::vector<Columns> results;
     for (const Program& program : programs) results.push_back(Demand(Compute(program, payments)));
-    results.push_back(Demand(single.Evaluate(payments)));
+    results.push_back(Demand(EvaluateRows(single, payments, kThreads)));
     return results;
   };
 }

@@ -508,4 +508,22 @@ Result<Columns> ComputeFeatures(const Program& program, const ColumnRows& rows, 
   return joiner.Take();
 }
 
+Result<Columns> EvaluateRows(const RowProgram& program, const Columns& rows, int threads) {
+  constexpr size_t kRowsAtOnce = 64 * 1024;
+  std::vector<Result<Columns>> parts((rows.rows() + kRowsAtOnce - 1) / kRowsAtOnce, Columns());
+  if (parts.size() < 2) return program.Evaluate(rows);
+  ShareOut(parts.size(), 1, threads, [&](size_t, size_t part, size_t) {
+    parts[part] = program.Evaluate(rows, part * kRowsAtOnce, std::min((part + 1) * kRowsAtOnce, rows.rows()));
+  });
+  Columns result;
+  for (const Result<Columns>& part : parts) {
+    if (!part.ok()) return part.error();
+  }
+  for (const Column& column : parts.front()->columns) result.columns.emplace_back(column.name, column.type).Reserve(rows.rows());
+  ShareOut(result.columns.size(), 1, threads, [&](size_t, size_t column, size_t) {
+    for (const Result<Columns>& part : parts) AppendRows(part->columns[column], 0, part->rows(), result.columns[column]);
+  });
+  return result;
+}
+
 }  // namespace tidemill

@@ -30,4 +30,7 @@ struct ColumnQueries {
 /// Code: "duplicate_rows" when rows can't be told apart. Types are taken as right.
 Result<Columns> ComputeFeatures(const Program& program, const ColumnRows& rows, const ColumnQueries& queries, int threads);
 
+/// RowProgram::Evaluate from up to `threads` threads.
+Result<Columns> EvaluateRows(const RowProgram& program, const Columns& rows, int threads);
+
 }  // namespace tidemill

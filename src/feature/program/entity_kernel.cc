@@ -26,7 +26,14 @@ EntityKernel::EntityKernel(std::shared_ptr<const CompiledProgram> program)
       results_(program_->aggregates().size()),
       many_results_(ResultTypes(program_->aggregates())) {
   for (const AggregatePlan& plan : program_->aggregates()) aggregators_.push_back(MakeAggregator(plan, rows_));
-  for (const WindowPlan& plan : program_->windows()) windows_.emplace_back().plan = &plan;
+  for (const WindowPlan& plan : program_->windows()) {
+    const auto same =
+        std::find_if(entry_orders_.begin(), entry_orders_.end(), [&](const EntryOrder& o) { return o.delay == plan.delay; });
+    Window& window = windows_.emplace_back();
+    window.plan = &plan;
+    window.order = static_cast<size_t>(same - entry_orders_.begin());
+    if (same == entry_orders_.end()) entry_orders_.emplace_back().delay = plan.delay;
+  }
   constexpr size_t kNone = std::numeric_limits<size_t>::max();
   std::vector<AggregatePlan> plans;
   for (const AggregatePlan& plan : program_->aggregates()) {
@@ -92,10 +99,6 @@ void EntityKernel::AddRun(std::span<const int64_t> events, const int64_t* known,
   indexed_ = running_ = false;
 }
 
-int64_t EntityKernel::EntryTime(const WindowPlan& plan, size_t row) const {
-  return std::max(rows_.known(row), AddTimes(rows_.event(row), plan.delay));
-}
-
 void EntityKernel::Settle() {
   if (rows_.sorted()) return;
   duplicates_ += rows_.SortUnique();
@@ -106,24 +109,25 @@ void EntityKernel::Index() {
   Settle();
   if (indexed_) return;
   for (SharedSums& shared : sums_) shared.state = SharedSums::kUnknown;
+  for (EntryOrder& order : entry_orders_) IndexEntries(order);
   for (Window& window : windows_) {
-    IndexEntries(window);
     if (window.plan->session > 0) IndexRuns(window);
   }
   indexed_ = true;
 }
 
-void EntityKernel::IndexEntries(Window& window) const {
-  window.by_entry.clear();
+void EntityKernel::IndexEntries(EntryOrder& order) const {
+  order.rows.clear();
+  order.times.resize(rows_.size());
   bool in_order = true;
-  for (size_t row = 1; row < rows_.size() && in_order; ++row) {
-    in_order = EntryTime(*window.plan, row - 1) <= EntryTime(*window.plan, row);
+  for (size_t row = 0; row < rows_.size(); ++row) {
+    order.times[row] = std::max(rows_.known(row), AddTimes(rows_.event(row), order.delay));
+    in_order = in_order && (row == 0 || order.times[row - 1] <= order.times[row]);
   }
   if (in_order) return;
-  window.by_entry.resize(rows_.size());
-  std::iota(window.by_entry.begin(), window.by_entry.end(), 0U);
-  std::stable_sort(window.by_entry.begin(), window.by_entry.end(),
-                   [&](uint32_t a, uint32_t b) { return EntryTime(*window.plan, a) < EntryTime(*window.plan, b); });
+  order.rows.resize(rows_.size());
+  std::iota(order.rows.begin(), order.rows.end(), 0U);
+  std::stable_sort(order.rows.begin(), order.rows.end(), [&](uint32_t a, uint32_t b) { return order.times[a] < order.times[b]; });
 }
 
 /// While every row is known when the window reaches it, no row ever joins two runs afterwards, so the runs are fixed.
@@ -162,12 +166,12 @@ size_t EntityKernel::SessionBegin(const WindowPlan& plan, size_t begin, size_t e
 }
 
 /// How many rows have entered by `time`, in the order of entry.
-size_t EntityKernel::EnteredBy(const Window& window, int64_t time) const {
+size_t EntityKernel::EnteredBy(const EntryOrder& order, int64_t time) const {
   size_t low = 0;
   size_t high = rows_.size();
   while (low < high) {
     const size_t middle = (low + high) / 2;
-    if (EntryTime(*window.plan, RowByEntry(window, middle)) <= time) {
+    if (order.times[order.RowAt(middle)] <= time) {
       low = middle + 1;
     } else {
       high = middle;
@@ -185,12 +189,13 @@ void EntityKernel::Rebuild(Window& window, int64_t time) {
   for (size_t row = window.left; row < end; ++row) {
     if (rows_.known(row) <= time) Put(plan, static_cast<uint32_t>(row));
   }
-  window.entered = EnteredBy(window, time);
+  window.entered = EnteredBy(OrderOf(window), time);
 }
 
 void EntityKernel::Advance(Window& window, int64_t time) {
   const WindowPlan& plan = *window.plan;
   if (plan.session > 0 && window.runs.size() != rows_.size()) return Rebuild(window, time);
+  const EntryOrder& order = OrderOf(window);
   size_t session_begin = 0;
   if (plan.session > 0) {
     size_t end = window.entered;
@@ -199,11 +204,11 @@ void EntityKernel::Advance(Window& window, int64_t time) {
   }
   const int64_t start = plan.Start(time);
   for (; window.left < rows_.size() && (window.left < session_begin || rows_.event(window.left) <= start); ++window.left) {
-    if (EntryTime(plan, window.left) <= time_) Take(plan, static_cast<uint32_t>(window.left));
+    if (order.times[window.left] <= time_) Take(plan, static_cast<uint32_t>(window.left));
   }
   for (; window.entered < rows_.size(); ++window.entered) {
-    const uint32_t row = RowByEntry(window, window.entered);
-    if (EntryTime(plan, row) > time) break;
+    const uint32_t row = order.RowAt(window.entered);
+    if (order.times[row] > time) break;
     if (row >= window.left) Put(plan, row);
   }
 }
@@ -230,18 +235,20 @@ void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<const Res
   Index();
   texts_.Reset();
   many_results_.Resize(times.size());
+  for (EntryOrder& order : entry_orders_) FindRunEnds(order, times);
   for (Window& window : windows_) {
     if (!HoldsRuns(window)) {
       SlideOverTimes(window, times);
       continue;
     }
-    FindRuns(window, times);
+    FindRunBegins(window, times);
+    const std::vector<uint32_t>& run_ends = OrderOf(window).run_ends;
     for (const size_t at : window.plan->aggregates) {
       const ResultColumn& results = many_results_.columns()[at];
       if (const SlidingSums* sums = SumsOf(at)) {
-        sums->Results(program_->aggregates()[at], run_begin_, run_end_, results);
+        sums->Results(program_->aggregates()[at], run_begins_, run_ends, results);
       } else {
-        SlideOverRuns(at, results);
+        SlideOverRuns(at, run_ends, results);
       }
     }
   }
@@ -250,27 +257,45 @@ void EntityKernel::QueryMany(std::span<const int64_t> times, std::span<const Res
 }
 
 bool EntityKernel::HoldsRuns(const Window& window) const {
-  return window.by_entry.empty() && (window.plan->session == 0 || window.runs.size() == rows_.size());
+  return OrderOf(window).rows.empty() && (window.plan->session == 0 || window.runs.size() == rows_.size());
 }
 
-/// Where the window begins and ends at each time.
-void EntityKernel::FindRuns(const Window& window, std::span<const int64_t> times) {
-  const WindowPlan& plan = *window.plan;
-  run_begin_.resize(times.size());
-  run_end_.resize(times.size());
-  if (times.empty()) return;
-  size_t begin = FirstAfter(rows_, plan.Start(times[0]));
-  size_t end = EnteredBy(window, times[0]);
+/// Moves on while `times[at]` <= `time`. Mostly one row goes by or none: two steps without a branch that would be guessed wrong.
+void EntityKernel::PassBy(const std::vector<int64_t>& times, int64_t time, size_t& at) {
+  for (int step = 0; step < 2; ++step) {
+    const size_t there = std::min(at, times.size() - 1);
+    at += static_cast<size_t>(at < times.size()) & static_cast<size_t>(times[there] <= time);
+  }
+  while (at < times.size() && times[at] <= time) ++at;
+}
+
+/// Where windows of one delay end at each time; nothing where rows enter in another order than their own.
+void EntityKernel::FindRunEnds(EntryOrder& order, std::span<const int64_t> times) const {
+  order.run_ends.clear();
+  if (!order.rows.empty() || times.empty()) return;
+  order.run_ends.resize(times.size());
+  size_t end = EnteredBy(order, times[0]);
   for (size_t i = 0; i < times.size(); ++i) {
-    const int64_t start = plan.Start(times[i]);
-    while (begin < rows_.size() && rows_.event(begin) <= start) ++begin;
-    while (end < rows_.size() && EntryTime(plan, end) <= times[i]) ++end;
-    if (plan.session > 0 && end > 0) {
+    if (!order.times.empty()) PassBy(order.times, times[i], end);
+    order.run_ends[i] = static_cast<uint32_t>(end);
+  }
+}
+
+/// Where the window begins at each time.
+void EntityKernel::FindRunBegins(const Window& window, std::span<const int64_t> times) {
+  const WindowPlan& plan = *window.plan;
+  const std::vector<uint32_t>& ends = OrderOf(window).run_ends;
+  run_begins_.assign(times.size(), 0);
+  if (times.empty() || rows_.size() == 0) return;
+  size_t begin = FirstAfter(rows_, plan.Start(times[0]));
+  for (size_t i = 0; i < times.size(); ++i) {
+    PassBy(rows_.events(), plan.Start(times[i]), begin);
+    if (plan.session > 0 && ends[i] > 0) {
+      const uint32_t end = ends[i];
       const bool over = AddTimes(rows_.event(end - 1), plan.session) < plan.End(times[i]);
       begin = std::max<size_t>(begin, over ? end : window.runs[end - 1]);
     }
-    run_begin_[i] = static_cast<uint32_t>(begin);
-    run_end_[i] = static_cast<uint32_t>(end);
+    run_begins_[i] = static_cast<uint32_t>(begin);
   }
 }
 
@@ -283,18 +308,18 @@ const SlidingSums* EntityKernel::SumsOf(size_t aggregate) {
   return shared.state == SharedSums::kBuilt ? &shared.sums : nullptr;
 }
 
-void EntityKernel::SlideOverRuns(size_t aggregate, ResultColumn results) {
+void EntityKernel::SlideOverRuns(size_t aggregate, const std::vector<uint32_t>& run_ends, ResultColumn results) {
   const AggregatePlan& plan = program_->aggregates()[aggregate];
   Aggregator& aggregator = *aggregators_[aggregate];
   aggregator.Clear();
   uint32_t begin = 0;
   uint32_t end = 0;
-  for (size_t i = 0; i < run_begin_.size(); ++i) {
-    for (; begin < std::min(run_begin_[i], end); ++begin) {
+  for (size_t i = 0; i < run_ends.size(); ++i) {
+    for (; begin < std::min(run_begins_[i], end); ++begin) {
       if (plan.Takes(rows_, begin)) aggregator.Remove(begin);
     }
-    begin = run_begin_[i];
-    for (end = std::max(begin, end); end < run_end_[i]; ++end) {
+    begin = run_begins_[i];
+    for (end = std::max(begin, end); end < run_ends[i]; ++end) {
       if (plan.Takes(rows_, end)) aggregator.Add(end);
     }
     results.Set(i, Kept(aggregator.Result()), plan.result);

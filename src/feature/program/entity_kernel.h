@@ -10,7 +10,7 @@
 
 namespace tidemill {
 
-/// The rows of one entity and the running aggregates over them: what EntityState and the batch join are made of.
+/// The rows of one entity and the running aggregates over them: what batch joins are made of.
 ///
 /// A row is in a window from max(known, event + delay) until the window's start has passed it. When the time asked does not
 /// decrease and no rows came in between, each row is added and removed once (two cursors a window); otherwise the window is
@@ -49,12 +49,22 @@ class EntityKernel {
   void Settle();
 
  private:
+  /// When rows enter windows of one delay.
+  struct EntryOrder {
+    int64_t delay = 0;
+    std::vector<int64_t> times;      ///< by row
+    std::vector<uint32_t> rows;      ///< by time of entry; empty when that is the order of the rows
+    std::vector<uint32_t> run_ends;  ///< of QueryMany: how many rows have entered by each time asked
+
+    uint32_t RowAt(size_t place) const { return rows.empty() ? static_cast<uint32_t>(place) : rows[place]; }
+  };
+
   struct Window {
     const WindowPlan* plan = nullptr;
-    std::vector<uint32_t> by_entry;  ///< positions by time of entry; empty when that is the order of the rows
-    size_t entered = 0;              ///< how many of them have been looked at
-    size_t left = 0;                 ///< rows before this position have left
-    std::vector<uint32_t> runs;      ///< sessions: where the run of rows begins that a row belongs to; empty when rows come late
+    size_t order = 0;            ///< of entry_orders_
+    size_t entered = 0;          ///< how many rows have been looked at, in the order of entry
+    size_t left = 0;             ///< rows before this position have left
+    std::vector<uint32_t> runs;  ///< sessions: where the run of rows begins that a row belongs to; empty when rows come late
   };
 
   struct SharedSums {
@@ -63,21 +73,20 @@ class EntityKernel {
   };
 
   void Index();
-  void IndexEntries(Window& window) const;
+  void IndexEntries(EntryOrder& order) const;
   void IndexRuns(Window& window) const;
-  int64_t EntryTime(const WindowPlan& plan, size_t row) const;
-  uint32_t RowByEntry(const Window& window, size_t at) const {
-    return window.by_entry.empty() ? static_cast<uint32_t>(at) : window.by_entry[at];
-  }
+  const EntryOrder& OrderOf(const Window& window) const { return entry_orders_[window.order]; }
   /// Whether what is in the window at any time is a run of the rows.
   bool HoldsRuns(const Window& window) const;
-  void FindRuns(const Window& window, std::span<const int64_t> times);
-  void SlideOverRuns(size_t aggregate, ResultColumn results);
+  static void PassBy(const std::vector<int64_t>& times, int64_t time, size_t& at);
+  void FindRunEnds(EntryOrder& order, std::span<const int64_t> times) const;
+  void FindRunBegins(const Window& window, std::span<const int64_t> times);
+  void SlideOverRuns(size_t aggregate, const std::vector<uint32_t>& run_ends, ResultColumn results);
   void SlideOverTimes(Window& window, std::span<const int64_t> times);
   Datum Kept(Datum result);
   const SlidingSums* SumsOf(size_t aggregate);
   size_t SessionBegin(const WindowPlan& plan, size_t begin, size_t end, int64_t time) const;
-  size_t EnteredBy(const Window& window, int64_t time) const;
+  size_t EnteredBy(const EntryOrder& order, int64_t time) const;
   void Rebuild(Window& window, int64_t time);
   void Advance(Window& window, int64_t time);
   void Put(const WindowPlan& plan, uint32_t row);
@@ -86,15 +95,15 @@ class EntityKernel {
   std::shared_ptr<const CompiledProgram> program_;
   RowStore rows_;
   std::vector<std::unique_ptr<Aggregator>> aggregators_;
+  std::vector<EntryOrder> entry_orders_;
   std::vector<Window> windows_;
-  std::vector<Datum> results_;       ///< by aggregate
-  ResultBuffer many_results_;        ///< of QueryMany, by aggregate
-  std::vector<uint32_t> run_begin_;  ///< of the window at hand, by time
-  std::vector<uint32_t> run_end_;
+  std::vector<Datum> results_;        ///< by aggregate
+  ResultBuffer many_results_;         ///< of QueryMany, by aggregate
+  std::vector<uint32_t> run_begins_;  ///< of the window at hand, by time
   std::vector<SharedSums> sums_;
   std::vector<size_t> sums_of_;  ///< which of them an aggregate has; sums_.size(): none
   TextPool texts_;
-  bool indexed_ = false;  ///< by_entry is right for the rows there are
+  bool indexed_ = false;  ///< entry_orders_ and runs are right for the rows there are
   bool running_ = false;  ///< the windows hold what is visible at time_
   int64_t time_ = 0;
   size_t duplicates_ = 0;

@@ -83,7 +83,11 @@ struct RowProgram {
   std::vector<Output> outputs;  ///< expressions over `columns`
 
   /// One output column each, same number of rows. Values that cannot be computed are null; `failures`, if given, is how many.
-  Result<Columns> Evaluate(const Columns& rows, uint64_t* failures = nullptr) const;
+  Result<Columns> Evaluate(const Columns& rows, uint64_t* failures = nullptr) const {
+    return Evaluate(rows, 0, rows.rows(), failures);
+  }
+  /// The same for rows [begin, end).
+  Result<Columns> Evaluate(const Columns& rows, size_t begin, size_t end, uint64_t* failures = nullptr) const;
   Json ToJson() const;
   static Result<RowProgram> FromJson(const Json& json);
 };

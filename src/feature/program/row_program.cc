@@ -29,7 +29,7 @@ Datum Input(const Column& column, Type type, size_t row) {
 
 }  // namespace
 
-Result<Columns> RowProgram::Evaluate(const Columns& rows, uint64_t* failures) const {
+Result<Columns> RowProgram::Evaluate(const Columns& rows, size_t begin, size_t end, uint64_t* failures) const {
   std::vector<const Column*> inputs;
   std::vector<Type> types;
   for (const Field& field : columns) {
@@ -44,12 +44,12 @@ Result<Columns> RowProgram::Evaluate(const Columns& rows, uint64_t* failures) co
     TIDEMILL_ASSIGN_OR_RETURN(Node node, Prepare(output.expression, types));
     nodes.push_back(std::move(node));
     defaults.push_back(ToDatum(output.default_value, output.expression.type));
-    result.columns.emplace_back(output.name, output.expression.type).Reserve(rows.rows());
+    result.columns.emplace_back(output.name, output.expression.type).Reserve(end - begin);
   }
   std::vector<Datum> row(inputs.size());
   TextPool texts;
   Evaluation evaluation{row, texts};
-  for (size_t at = 0; at < rows.rows(); ++at) {
+  for (size_t at = begin; at < end; ++at) {
     texts.Reset();
     for (size_t i = 0; i < inputs.size(); ++i) row[i] = Input(*inputs[i], types[i], at);
     for (size_t i = 0; i < nodes.size(); ++i) {
