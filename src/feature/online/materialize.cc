@@ -178,45 +178,4 @@ Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& pro
   return Materializer(store, pushes, program, std::move(compiled), table_sql, event_time, session, now).Run();
 }
 
-Result<OnlineView> OnlineView::Make(const Program& program) {
-  OnlineView view;
-  view.program_ = program;
-  view.fingerprint_ = ProgramFingerprint(program);
-  TIDEMILL_ASSIGN_OR_RETURN(view.compiled_, CompiledProgram::Make(program));
-  return view;
-}
-
-Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<Value>& key, Timestamp time) const {
-  if (key.size() != program_.keys.size()) {
-    return UserError("key_type",
-                     fmt::format("view '{}' has {} keys, but {} were given", program_.view, program_.keys.size(), key.size()));
-  }
-  std::string encoded;
-  bool complete = true;
-  for (size_t i = 0; i < key.size(); ++i) {
-    const Datum part = ToDatum(key[i], program_.keys[i].type);
-    if (part.null && !IsNull(key[i])) {
-      return UserError("key_type", fmt::format("key '{}' of view '{}' has to be {}", program_.keys[i].name, program_.view,
-                                               TypeName(program_.keys[i].type)));
-    }
-    complete = complete && !part.null;
-    AppendKeyPart(part, program_.keys[i].type, encoded);
-  }
-  TIDEMILL_ASSIGN_OR_RETURN(const auto space, store.states().Live(program_, fingerprint_, compiled_));
-  OnlineFeatures features;
-  const auto sampling = space != nullptr && complete ? store.states().BeginSampling(program_.view, time) : std::nullopt;
-  if (space != nullptr && complete) {
-    TIDEMILL_ASSIGN_OR_RETURN(const EntityStates::LockedState locked, store.states().Open(space, encoded));
-    if (locked.found()) features = {locked.state().Query(time), true};
-  }
-  if (!features.found) features.values = EntityState::Make(program_, compiled_)->Query(time);
-  if (sampling) store.states().Keep(*sampling, *space, key, time, features.values);
-  return features;
-}
-
-Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time) {
-  TIDEMILL_ASSIGN_OR_RETURN(const OnlineView view, OnlineView::Make(program));
-  return view.LookUp(store, key, time);
-}
-
 }  // namespace tidemill

@@ -88,9 +88,13 @@ class OnlineView {
   Result<OnlineFeatures> LookUp(OnlineStore& store, const std::vector<Value>& key, Timestamp time) const;
 
  private:
+  class Desks;
+  Result<bool> EncodeKey(const std::vector<Value>& key, std::string& encoded) const;
+
   Program program_;
   std::string fingerprint_;
   std::shared_ptr<const CompiledProgram> compiled_;
+  std::shared_ptr<Desks> desks_;
 };
 
 /// One look-up; for many make an OnlineView.

@@ -54,10 +54,12 @@ class Count {
   int64_t count_ = 0;
 };
 
+inline bool IsMean(const AggregatePlan& plan) { return plan.function.starts_with("avg"); }
+
 /// sum, avg of integers.
 class IntegerSum {
  public:
-  explicit IntegerSum(const AggregatePlan& plan) : mean_(plan.function.starts_with("avg")) {}
+  explicit IntegerSum(const AggregatePlan& plan) : mean_(IsMean(plan)) {}
   void Add(const TakenRow& row) { AddValue(row.Integer()); }
   void Subtract(const TakenRow& row) { SubtractValue(row.Integer()); }
   void AddValue(int64_t value) { sum_ += value, ++count_; }
@@ -77,15 +79,19 @@ class IntegerSum {
     return reader.ok();
   }
   void Clear() { sum_ = 0, count_ = 0; }
-  Datum Result() const {
+  Datum Result() const { return ResultAs(mean_); }
+  /// As another aggregate of the same state gives it.
+  Datum ResultFor(const AggregatePlan& plan) const { return ResultAs(IsMean(plan)); }
+
+ private:
+  Datum ResultAs(bool mean) const {
     if (count_ == 0) return Datum::Null();
-    if (mean_) return Datum::Number(static_cast<double>(sum_) / static_cast<double>(count_));
+    if (mean) return Datum::Number(static_cast<double>(sum_) / static_cast<double>(count_));
     constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
     constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
     return sum_ < kMin || sum_ > kMax ? Datum::Null() : Datum::Integer(static_cast<int64_t>(sum_));
   }
 
- private:
   bool mean_;
   __int128 sum_ = 0;
   int64_t count_ = 0;
@@ -94,7 +100,7 @@ class IntegerSum {
 /// sum, avg of numbers.
 class NumberSum {
  public:
-  explicit NumberSum(const AggregatePlan& plan) : mean_(plan.function.starts_with("avg")) {}
+  explicit NumberSum(const AggregatePlan& plan) : mean_(IsMean(plan)) {}
   void Add(const TakenRow& row) { AddValue(row.Number()); }
   void Subtract(const TakenRow& row) { SubtractValue(row.Number()); }
   void AddValue(double value) { sum_.Add(value), ++count_; }
@@ -107,12 +113,15 @@ class NumberSum {
   }
   bool AddSaved(VarintReader& reader) { return AddSavedCount(reader, count_) && sum_.AddSaved(reader); }
   void Clear() { sum_.Clear(), count_ = 0; }
-  Datum Result() const {
-    if (count_ == 0) return Datum::Null();
-    return Datum::Number(mean_ ? sum_.Round() / static_cast<double>(count_) : sum_.Round());
-  }
+  Datum Result() const { return ResultAs(mean_); }
+  Datum ResultFor(const AggregatePlan& plan) const { return ResultAs(IsMean(plan)); }
 
  private:
+  Datum ResultAs(bool mean) const {
+    if (count_ == 0) return Datum::Null();
+    return Datum::Number(mean ? sum_.Round() / static_cast<double>(count_) : sum_.Round());
+  }
+
   bool mean_;
   ExactSum sum_;
   int64_t count_ = 0;
@@ -121,8 +130,7 @@ class NumberSum {
 /// var_samp, var_pop, stddev_samp, stddev_pop.
 class Variance {
  public:
-  explicit Variance(const AggregatePlan& plan)
-      : ddof_(plan.function.find("_samp") != std::string::npos ? 1 : 0), root_(plan.function.starts_with("stddev")) {}
+  explicit Variance(const AggregatePlan& plan) : statistic_(plan) {}
   void Add(const TakenRow& row) { AddValue(row.Number()); }
   void Subtract(const TakenRow& row) { SubtractValue(row.Number()); }
   void AddValue(double value) { moments_.Add(value); }
@@ -132,16 +140,24 @@ class Variance {
   void Save(std::string& bytes) const { moments_.Save(bytes); }
   bool AddSaved(VarintReader& reader) { return moments_.AddSaved(reader); }
   void Clear() { moments_.Clear(); }
-  Datum Result() const {
-    if (moments_.count() <= ddof_ || !moments_.finite()) return Datum::Null();
-    const double variance = moments_.Variance(ddof_);
-    if (!std::isfinite(variance)) return Datum::Null();
-    return Datum::Number(root_ ? std::sqrt(variance) : variance);
-  }
+  Datum Result() const { return ResultAs(statistic_); }
+  Datum ResultFor(const AggregatePlan& plan) const { return ResultAs(Statistic(plan)); }
 
  private:
-  int ddof_;
-  bool root_;
+  struct Statistic {
+    explicit Statistic(const AggregatePlan& plan)
+        : ddof(plan.function.find("_samp") != std::string::npos ? 1 : 0), root(plan.function.starts_with("stddev")) {}
+    int ddof;
+    bool root;
+  };
+  Datum ResultAs(Statistic statistic) const {
+    if (moments_.count() <= statistic.ddof || !moments_.finite()) return Datum::Null();
+    const double variance = moments_.Variance(statistic.ddof);
+    if (!std::isfinite(variance)) return Datum::Null();
+    return Datum::Number(statistic.root ? std::sqrt(variance) : variance);
+  }
+
+  Statistic statistic_;
   ExactMoments moments_;
 };
 
@@ -176,8 +192,13 @@ class Pairs {
   void Save(std::string& bytes) const { pairs_.Save(bytes); }
   bool AddSaved(VarintReader& reader) { return pairs_.AddSaved(reader); }
   void Clear() { pairs_.Clear(); }
-  Datum Result() const {
-    switch (statistic_) {
+  Datum Result() const { return ResultAs(statistic_); }
+  Datum ResultFor(const AggregatePlan& plan) const { return ResultAs(StatisticOf(plan)); }
+
+ private:
+  enum class Statistic { kSampleCovariance, kCovariance, kCorrelation, kSlope };
+  Datum ResultAs(Statistic statistic) const {
+    switch (statistic) {
       case Statistic::kSampleCovariance:
         return FiniteOrNull(pairs_.Covariance(1));
       case Statistic::kCovariance:
@@ -190,8 +211,6 @@ class Pairs {
     return FiniteOrNull(pairs_.SlopeOverY());
   }
 
- private:
-  enum class Statistic { kSampleCovariance, kCovariance, kCorrelation, kSlope };
   static Statistic StatisticOf(const AggregatePlan& plan) {
     if (plan.function == "covar_samp") return Statistic::kSampleCovariance;
     if (plan.function == "covar_pop") return Statistic::kCovariance;
@@ -276,6 +295,10 @@ class OfDistinct {
     state_.Clear();
   }
   Datum Result() const { return state_.Result(); }
+  Datum ResultFor(const AggregatePlan& plan) const {
+    if constexpr (requires { state_.ResultFor(plan); }) return state_.ResultFor(plan);
+    return state_.Result();
+  }
   size_t heap_bytes() const { return rows_.size() * 40; }
   void Save(std::string& bytes) const {
     AppendVarint(rows_.size(), bytes);

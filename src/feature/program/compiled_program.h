@@ -60,8 +60,8 @@ class CompiledProgram {
   int slot_column(size_t slot) const { return slot_columns_[slot]; }
   const std::vector<AggregatePlan>& aggregates() const { return aggregates_; }
   const std::vector<WindowPlan>& windows() const { return windows_; }
-  /// Aggregates that differ in nothing but their window have the same partial results: one plan for each, and which one an
-  /// aggregate has.
+  /// Aggregates that differ in nothing but their window, or follow from one another, have the same partial results: one plan for
+  /// each, and which one an aggregate has.
   const std::vector<AggregatePlan>& partials() const { return partials_; }
   size_t partial_of(size_t aggregate) const { return partial_of_[aggregate]; }
   /// Whether saved partials mean the same: of the kernel's version, the slots and the partials.

@@ -129,13 +129,18 @@ class Superaccumulator {
   }
 
   /// Adds another sum.
-  void Add(Superaccumulator other) {
+  void Add(const Superaccumulator& other) {
     if (other.high_ < 0) return;
-    other.PropagateCarries();
+    const int its_adds = kAddsBetweenCarries - other.adds_left_ + 1;
+    if (its_adds < adds_left_) {
+      for (int i = other.low_; i <= other.high_; ++i) chunks_[i] += other.chunks_[i];
+      adds_left_ -= its_adds - 1;
+      return Touch(other.low_, other.high_);
+    }
+    Superaccumulator settled = other;
+    settled.PropagateCarries();
     PropagateCarries();
-    if (other.high_ < 0) return;
-    for (int i = other.low_; i <= other.high_; ++i) chunks_[i] += other.chunks_[i];
-    Touch(other.low_, other.high_);
+    if (settled.high_ >= 0) Add(settled);
   }
 
   RoundedSum Round() const {

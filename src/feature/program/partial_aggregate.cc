@@ -28,6 +28,8 @@ class KeptValue {
     if (HoldsBytes(type_)) return Datum::Text(text_);
     return type_ == Type::kDouble ? Datum::Number(std::bit_cast<double>(bits_)) : Datum::Integer(bits_);
   }
+  /// Of a number that is not null.
+  double number() const { return std::bit_cast<double>(bits_); }
   void Save(std::string& bytes) const {
     AppendVarint(null_ ? 0 : 1, bytes);
     if (null_) return;
@@ -74,6 +76,10 @@ class PartialState final : public PartialOf<PartialState<State>> {
   void AppendPartial(const PartialState& later) { state_.Add(later.state_); }
   void Clear() override { state_.Clear(); }
   Datum Result() override { return state_.Result(); }
+  Datum ResultFor(const AggregatePlan& plan) override {
+    if constexpr (requires { state_.ResultFor(plan); }) return state_.ResultFor(plan);
+    return state_.Result();
+  }
   size_t bytes() const override { return sizeof(*this) + state_.heap_bytes(); }
   void Save(std::string& bytes) const override { state_.Save(bytes); }
   bool AppendSaved(std::string_view later) override {
@@ -94,8 +100,15 @@ class PartialExtreme final : public PartialOf<PartialExtreme> {
         compared_type_(plan.second_slot >= 0 ? plan.second : plan.argument),
         greatest_(greatest),
         value_(plan.argument),
-        compared_(compared_type_) {}
+        compared_(compared_type_),
+        read_value_(plan.argument),
+        read_compared_(compared_type_) {}
   void AddRow(const RowStore& rows, size_t row) {
+    if (any_ && compared_type_ == Type::kDouble) {  // most rows change nothing, and this is the quick way to see it
+      const double number = rows.Number(compared_slot_, row);
+      const double best = compared_.number();
+      if (greatest_ ? number < best : number > best) return;
+    }
     const Datum compared = rows.Slot(compared_slot_, row);
     if (any_ && !Beats(compared)) return;
     any_ = true;
@@ -103,10 +116,7 @@ class PartialExtreme final : public PartialOf<PartialExtreme> {
     if (separate()) value_.Set(rows.Slot(slot(), row));
   }
   void AppendPartial(const PartialExtreme& later) {
-    if (!later.any_ || (any_ && !Beats(later.compared_.Get()))) return;
-    any_ = true;
-    compared_ = later.compared_;
-    value_ = later.value_;
+    if (later.any_) AppendValue(later.compared_, later.value_);
   }
   void Clear() override { any_ = false; }
   Datum Result() override { return !any_ ? Datum::Null() : separate() ? value_.Get() : compared_.Get(); }
@@ -119,17 +129,21 @@ class PartialExtreme final : public PartialOf<PartialExtreme> {
   bool AppendSaved(std::string_view later) override {
     if (later.empty()) return true;
     VarintReader reader(later);
-    PartialExtreme read(plan_, greatest_);
-    read.any_ = true;
-    read.compared_.Load(reader);
-    if (separate()) read.value_.Load(reader);
-    if (!reader.ok() || !reader.AtEnd() || read.compared_.Get().null) return false;
-    AppendPartial(read);
+    read_compared_.Load(reader);
+    if (separate()) read_value_.Load(reader);
+    if (!reader.ok() || !reader.AtEnd() || read_compared_.Get().null) return false;
+    AppendValue(read_compared_, read_value_);
     return true;
   }
 
  private:
   bool separate() const { return plan_.second_slot >= 0; }
+  void AppendValue(const KeptValue& compared, const KeptValue& value) {
+    if (any_ && !Beats(compared.Get())) return;
+    any_ = true;
+    compared_ = compared;
+    if (separate()) value_ = value;
+  }
   bool Beats(const Datum& other) const {
     const auto order = CompareDatumsTotally(other, compared_.Get(), compared_type_);
     return greatest_ ? order > 0 : order < 0;
@@ -141,6 +155,8 @@ class PartialExtreme final : public PartialOf<PartialExtreme> {
   bool any_ = false;
   KeptValue value_;
   KeptValue compared_;
+  KeptValue read_value_;  ///< what is read in AppendSaved
+  KeptValue read_compared_;
 };
 
 /// first, last.
@@ -241,9 +257,25 @@ std::unique_ptr<PartialAggregate> MakePartialAggregate(const AggregatePlan& plan
   return std::make_unique<PartialLastOnes>(plan);
 }
 
+namespace {
+
+/// What functions with the same partial have in common.
+std::string_view PartialNameOf(std::string_view function) {
+  constexpr std::string_view kDistinct = "_distinct";
+  const bool distinct = function.ends_with(kDistinct) && function != "count_distinct";
+  const std::string_view base = distinct ? function.substr(0, function.size() - kDistinct.size()) : function;
+  if (base == "sum" || base == "avg") return distinct ? "sum_distinct" : "sum";
+  if (base.starts_with("var_") || base.starts_with("stddev_")) return distinct ? "var_distinct" : "var";
+  if (base == "corr" || base == "regr_slope" || base.starts_with("covar_")) return "pairs";
+  return function;
+}
+
+}  // namespace
+
 bool SamePartial(const AggregatePlan& a, const AggregatePlan& b) {
-  return a.function == b.function && a.slot == b.slot && a.second_slot == b.second_slot && a.filter_slot == b.filter_slot &&
-         a.max_events == b.max_events && std::bit_cast<uint64_t>(a.parameter) == std::bit_cast<uint64_t>(b.parameter);
+  return PartialNameOf(a.function) == PartialNameOf(b.function) && a.slot == b.slot && a.second_slot == b.second_slot &&
+         a.filter_slot == b.filter_slot && a.max_events == b.max_events &&
+         std::bit_cast<uint64_t>(a.parameter) == std::bit_cast<uint64_t>(b.parameter);
 }
 
 }  // namespace tidemill

@@ -16,13 +16,24 @@ namespace {
 size_t PackedBytes(size_t count, int width) { return (count * static_cast<size_t>(width) + 7) / 8; }
 
 void Pack(std::span<const uint64_t> values, int width, std::string& bytes) {
+  const size_t begin = bytes.size();
+  bytes.resize(begin + PackedBytes(values.size(), width) + sizeof(uint64_t));  // words reach over the end
+  char* to = bytes.data() + begin;
   unsigned __int128 pending = 0;
   int bits = 0;
   for (const uint64_t value : values) {
     pending |= static_cast<unsigned __int128>(value) << bits;
-    for (bits += width; bits >= 8; bits -= 8, pending >>= 8) bytes += static_cast<char>(pending);
+    bits += width;
+    if (bits < 64) continue;
+    const auto word = static_cast<uint64_t>(pending);
+    std::memcpy(to, &word, sizeof(word));
+    to += sizeof(word);
+    bits -= 64;
+    pending >>= 64;
   }
-  if (bits > 0) bytes += static_cast<char>(pending);
+  const auto word = static_cast<uint64_t>(pending);
+  std::memcpy(to, &word, sizeof(word));
+  bytes.resize(begin + PackedBytes(values.size(), width));
 }
 
 uint64_t Unpack(std::string_view packed, size_t at, int width) {
@@ -40,6 +51,24 @@ uint64_t Unpack(std::string_view packed, size_t at, int width) {
   uint64_t value = low >> shift;
   if (shift + width > 64) value |= static_cast<uint64_t>(window[8]) << (64 - shift);
   return width == 64 ? value : value & ((uint64_t{1} << width) - 1);
+}
+
+/// smallest + divisor * each number. `readable`: how many bytes there are from the first packed one on.
+void UnpackAll(std::string_view packed, size_t readable, int width, uint64_t smallest, uint64_t divisor,
+               std::span<int64_t> values) {
+  size_t at = 0;
+  // A word holds a number that begins in its first byte.
+  if (width <= 57 && readable >= sizeof(uint64_t)) {
+    const size_t in_words = ((readable - sizeof(uint64_t)) * 8 + 7) / static_cast<size_t>(width) + 1;
+    const size_t end = std::min(values.size(), in_words);
+    const uint64_t mask = (uint64_t{1} << width) - 1;
+    for (size_t bit = 0; at < end; ++at, bit += static_cast<size_t>(width)) {
+      uint64_t word = 0;
+      std::memcpy(&word, packed.data() + bit / 8, sizeof(word));
+      values[at] = static_cast<int64_t>(smallest + (word >> (bit % 8) & mask) * divisor);
+    }
+  }
+  for (; at < values.size(); ++at) values[at] = static_cast<int64_t>(smallest + Unpack(packed, at, width) * divisor);
 }
 
 uint64_t Distance(int64_t from, int64_t to) { return static_cast<uint64_t>(to) - static_cast<uint64_t>(from); }
@@ -87,13 +116,14 @@ bool DecodeIntegers(VarintReader& reader, std::span<int64_t> values) {
     for (int64_t& value : values) value = static_cast<int64_t>(smallest + reader.Unsigned() * divisor);
     return reader.ok();
   }
+  const size_t readable = reader.left();
   const std::string_view packed = width <= 64 ? reader.Bytes(PackedBytes(values.size(), width)) : std::string_view();
   if (!reader.ok() || width > 64) return false;
   if (width == 0) {
     std::fill(values.begin(), values.end(), static_cast<int64_t>(smallest));
     return true;
   }
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int64_t>(smallest + Unpack(packed, i, width) * divisor);
+  UnpackAll(packed, readable, width, smallest, divisor, values);
   return true;
 }
 

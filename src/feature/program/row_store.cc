@@ -161,8 +161,6 @@ void RowStore::Clear() {
   sorted_ = true;
 }
 
-double RowStore::Number(size_t slot, size_t row) const { return std::bit_cast<double>(slots_[slot].bits[row]); }
-
 Datum RowStore::Slot(size_t slot, size_t row) const {
   const Slots& column = slots_[slot];
   if (column.valid[row] == 0) return Datum::Null();

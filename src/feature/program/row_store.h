@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -52,10 +53,15 @@ class RowStore {
   int64_t sequence(size_t row) const { return sequences_[row]; }
   const std::vector<int64_t>& events() const { return events_; }
 
+  const std::vector<int64_t>& known_times() const { return known_; }
+
+  /// A slot's values of all rows; not for texts. Of nulls they mean nothing.
+  std::span<const int64_t> Bits(size_t slot) const { return slots_[slot].bits; }
+  std::span<const uint8_t> Valid(size_t slot) const { return slots_[slot].valid; }
   bool IsNull(size_t slot, size_t row) const { return slots_[slot].valid[row] == 0; }
   bool IsTrue(size_t slot, size_t row) const { return slots_[slot].valid[row] != 0 && slots_[slot].bits[row] != 0; }
   int64_t Integer(size_t slot, size_t row) const { return slots_[slot].bits[row]; }
-  double Number(size_t slot, size_t row) const;
+  double Number(size_t slot, size_t row) const { return std::bit_cast<double>(slots_[slot].bits[row]); }
   /// Text stays valid until the store changes.
   Datum Slot(size_t slot, size_t row) const;
 

@@ -14,51 +14,50 @@ size_t FirstRowAfter(const RowStore& rows, int64_t time) {
   return static_cast<size_t>(std::upper_bound(rows.events().begin(), rows.events().end(), time) - rows.events().begin());
 }
 
-/// The saved form of one of the partials of a part.
-std::string_view PartialAt(const StateChild& child, size_t partial) {
-  VarintReader reader(child.partials);
-  for (size_t i = 0; i < partial; ++i) reader.Bytes(reader.Unsigned());
-  return reader.Bytes(reader.Unsigned());
-}
-
 }  // namespace
 
 StateScratch::StateScratch(std::shared_ptr<const CompiledProgram> program)
-    : program_(std::move(program)), results_(program_->aggregates().size()) {
+    : program_(std::move(program)),
+      wanted_(program_->partials().size()),
+      results_(program_->aggregates().size()),
+      cut_{DecodedTile(program_->slot_types()), DecodedTile(program_->slot_types())},
+      passing_(program_->slot_types()) {
+  for (const WindowPlan& window : program_->windows()) {
+    if (std::find(delays_.begin(), delays_.end(), window.delay) == delays_.end()) delays_.push_back(window.delay);
+  }
   for (Partials* partials : {&sums_, &parts_, &building_}) {
     for (const AggregatePlan& plan : program_->partials()) partials->push_back(MakePartialAggregate(plan));
   }
 }
 
-StateReader::StateReader(StateTree& tree, StateScratch& scratch) : tree_(tree), scratch_(scratch), program_(tree.program()) {}
+StateReader::StateReader(StateTree& tree, StateScratch& scratch) : tree_(tree), scratch_(scratch), program_(tree.program()) {
+  for (auto* decoded : {&scratch_.cut_[0], &scratch_.cut_[1], &scratch_.passing_})
+    decoded->tile = nullptr;  // they may be another tree's
+}
 
 Status StateReader::Query(int64_t time, std::span<Datum> outputs) {
   scratch_.texts_.Reset();
-  scratch_.tiles_used_ = 0;
-  std::vector<int64_t> delays;
-  for (const WindowPlan& window : program_.windows()) {
-    if (std::find(delays.begin(), delays.end(), window.delay) != delays.end()) continue;
-    delays.push_back(window.delay);
-    TIDEMILL_RETURN_IF_ERROR(QueryWindows(time, window.delay));
-  }
+  for (const int64_t delay : scratch_.delays_) TIDEMILL_RETURN_IF_ERROR(QueryWindows(time, delay));
   program_.FillOutputs(scratch_.results_, time, scratch_.texts_, outputs);
   return Ok();
 }
 
 /// The windows that end at time - delay, the shortest first.
 Status StateReader::QueryWindows(int64_t time, int64_t delay) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Span> spans, Spans(time, delay));
+  TIDEMILL_RETURN_IF_ERROR(FindSpans(time, delay));
+  const std::span<const Span> spans(scratch_.spans_);
   int64_t end = AddTimes(time, -delay);
   for (size_t i = 0; i < spans.size(); ++i) {
-    TIDEMILL_RETURN_IF_ERROR(AddSegment(std::span(spans).subspan(i), spans[i].start, end, time, i == 0));
+    TIDEMILL_RETURN_IF_ERROR(AddSegment(spans.subspan(i), spans[i].start, end, time, i == 0));
     end = std::min(end, spans[i].start);
     TakeResults(*spans[i].window);
   }
   return Ok();
 }
 
-Result<std::vector<StateReader::Span>> StateReader::Spans(int64_t time, int64_t delay) {
-  std::vector<Span> spans;
+Status StateReader::FindSpans(int64_t time, int64_t delay) {
+  std::vector<Span>& spans = scratch_.spans_;
+  spans.clear();
   for (const WindowPlan& window : program_.windows()) {
     if (window.delay != delay) continue;
     Span span{window.Start(time), &window};
@@ -68,27 +67,32 @@ Result<std::vector<StateReader::Span>> StateReader::Spans(int64_t time, int64_t 
       TIDEMILL_RETURN_IF_ERROR(WalkBack(tree_.root(), window, span.start, first, time, first, any));
       span.start = !any ? window.End(time) : first == std::numeric_limits<int64_t>::min() ? first : first - 1;
     }
-    spans.push_back(span);
+    // Among equal ones in the order of the program.
+    const auto at = std::find_if(spans.begin(), spans.end(), [&](const Span& other) { return other.start < span.start; });
+    spans.insert(at, span);
   }
-  std::stable_sort(spans.begin(), spans.end(), [](const Span& a, const Span& b) { return a.start > b.start; });
-  return spans;
+  return Ok();
 }
 
 /// Puts the rows in (start, end] before those that are summed up already, for the partials of this and longer windows.
 Status StateReader::AddSegment(std::span<const Span> longer, int64_t start, int64_t end, int64_t time, bool first) {
-  std::vector<Piece> pieces;
-  if (start < end) TIDEMILL_RETURN_IF_ERROR(Cover(tree_.root(), start, end, time, true, pieces));
-  if (pieces.empty() && !first) return Ok();
-  std::vector<uint8_t> wanted(program_.partials().size(), 0);
+  scratch_.pieces_.clear();
+  if (start < end) TIDEMILL_RETURN_IF_ERROR(Cover(tree_.root(), start, end, time, true));
+  if (scratch_.pieces_.empty() && !first) return Ok();
+  scratch_.start_cut_ ^= 1U;
+  std::vector<uint8_t>& wanted = scratch_.wanted_;
+  std::fill(wanted.begin(), wanted.end(), 0);
   for (const Span& span : longer) {
     for (const size_t aggregate : span.window->aggregates) wanted[program_.partial_of(aggregate)] = 1;
   }
+  auto& into = first ? scratch_.sums_ : scratch_.parts_;
   for (size_t partial = 0; partial < wanted.size(); ++partial) {
+    if (wanted[partial] != 0) into[partial]->Clear();
+  }
+  TIDEMILL_RETURN_IF_ERROR(Fold(into, start, end, time));
+  for (size_t partial = 0; !first && partial < wanted.size(); ++partial) {
     if (wanted[partial] == 0) continue;
-    PartialAggregate& part = *scratch_.parts_[partial];
-    part.Clear();
-    TIDEMILL_RETURN_IF_ERROR(Fold(partial, pieces, time, part));
-    if (!first) part.Append(*scratch_.sums_[partial]);
+    scratch_.parts_[partial]->Append(*scratch_.sums_[partial]);
     std::swap(scratch_.parts_[partial], scratch_.sums_[partial]);
   }
   return Ok();
@@ -96,7 +100,7 @@ Status StateReader::AddSegment(std::span<const Span> longer, int64_t start, int6
 
 void StateReader::TakeResults(const WindowPlan& window) {
   for (const size_t aggregate : window.aggregates) {
-    Datum result = scratch_.sums_[program_.partial_of(aggregate)]->Result();
+    Datum result = scratch_.sums_[program_.partial_of(aggregate)]->ResultFor(program_.aggregates()[aggregate]);
     if (!result.null && !result.text.empty()) {
       std::string& text = scratch_.texts_.Add();
       text = result.text;  // the partial goes on to the next window
@@ -109,109 +113,98 @@ void StateReader::TakeResults(const WindowPlan& window) {
 // ---- which parts of the tree a window consists of
 
 /// `newest`: the node is on the path to the newest tile, whose parts change with each row: their partials are not kept.
-Status StateReader::Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest, std::vector<Piece>& pieces) {
-  for (size_t i = 0; i < node.children.size(); ++i) {
-    StateChild& child = node.children[i];
+Status StateReader::Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest) {
+  const auto first = std::partition_point(node.children.begin(), node.children.end(),
+                                          [&](const StateChild& child) { return child.summary.last_event <= start; });
+  for (auto at = first; at != node.children.end() && at->summary.first_event <= end; ++at) {
+    StateChild& child = *at;
     const StateSummary& summary = child.summary;
-    if (summary.last_event <= start || summary.least_known > time) continue;
-    if (summary.first_event > end) break;
-    const bool changes = newest && i + 1 == node.children.size();
-    const bool whole = summary.first_event > start && summary.last_event <= end && summary.most_known <= time;
-    if (whole && !changes) {
-      pieces.push_back({&child, node.level, nullptr, 0, 0});
-    } else if (node.level > 1) {
-      TIDEMILL_ASSIGN_OR_RETURN(StateNode* const below, tree_.NodeOf(child, node.level - 1));
-      TIDEMILL_RETURN_IF_ERROR(Cover(*below, start, end, time, changes, pieces));
+    if (summary.least_known > time) continue;
+    const bool changes = newest && &child == &node.children.back();
+    const bool whole = summary.first_event > start && summary.last_event <= end && summary.most_known <= time && !changes;
+    if (whole || node.level == 1) {
+      // What a piece consists of is looked at when all are found: by then it is in the processor's cache.
+      __builtin_prefetch(whole ? child.partials.data() : child.tile.data());
+      scratch_.pieces_.push_back({&child, node.level, whole});
     } else {
-      TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(child));
-      pieces.push_back({nullptr, 0, rows, FirstRowAfter(*rows, start), FirstRowAfter(*rows, end)});
+      TIDEMILL_ASSIGN_OR_RETURN(StateNode* const below, tree_.NodeOf(child, node.level - 1));
+      TIDEMILL_RETURN_IF_ERROR(Cover(*below, start, end, time, changes));
     }
   }
   return Ok();
 }
 
-Result<const RowStore*> StateReader::RowsOf(StateChild& child) {
+Result<const RowStore*> StateReader::RowsOf(const StateChild& child, bool cut) {
   if (child.rows) return static_cast<const RowStore*>(child.rows.get());
-  auto& tiles = scratch_.tiles_;
-  for (size_t i = 0; i < scratch_.tiles_used_; ++i) {
-    if (tiles[i].tile == &child) return static_cast<const RowStore*>(tiles[i].rows.get());
+  for (const auto* decoded : {&scratch_.cut_[0], &scratch_.cut_[1], &scratch_.passing_}) {
+    if (decoded->tile == &child) return &decoded->rows;
   }
-  if (scratch_.tiles_used_ == tiles.size()) tiles.push_back({nullptr, std::make_unique<RowStore>(program_.slot_types())});
-  StateScratch::DecodedTile& tile = tiles[scratch_.tiles_used_];
-  TIDEMILL_RETURN_IF_ERROR(tree_.Decode(child, *tile.rows));
-  tile.tile = &child;
-  ++scratch_.tiles_used_;
-  return static_cast<const RowStore*>(tile.rows.get());
+  StateScratch::DecodedTile& decoded = cut ? scratch_.cut_[scratch_.start_cut_] : scratch_.passing_;
+  decoded.tile = nullptr;
+  TIDEMILL_RETURN_IF_ERROR(tree_.Decode(child, decoded.rows));
+  decoded.tile = &child;
+  return static_cast<const RowStore*>(&decoded.rows);
 }
 
 // ---- putting partial results together
 
-Status StateReader::Fold(size_t partial, const std::vector<Piece>& pieces, int64_t time, PartialAggregate& into) {
-  for (const Piece& piece : pieces) {
-    if (piece.rows != nullptr) {
-      into.Add(*piece.rows, piece.begin, piece.end, time);
-    } else if (!into.Saves()) {
-      TIDEMILL_RETURN_IF_ERROR(FoldRows(piece, time, into));
-    } else {
-      if (!piece.part->has_partials) TIDEMILL_RETURN_IF_ERROR(BuildPartials(*piece.part, piece.part_level));
-      if (!into.AppendSaved(PartialAt(*piece.part, partial))) return BadState("a partial result is damaged");
+/// All pieces one after the other into the partials that are wanted.
+Status StateReader::Fold(StateScratch::Partials& into, int64_t start, int64_t end, int64_t time) {
+  const std::vector<uint8_t>& wanted = scratch_.wanted_;
+  for (const Piece& piece : scratch_.pieces_) {
+    if (piece.whole) {
+      if (!piece.part->has_partials) TIDEMILL_RETURN_IF_ERROR(BuildPartials(*piece.part, piece.level));
+      TIDEMILL_RETURN_IF_ERROR(AppendSaved(*piece.part, &wanted, into));
+      continue;
+    }
+    const StateSummary& summary = piece.part->summary;
+    TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(*piece.part, summary.first_event <= start));
+    const size_t first = summary.first_event > start ? 0 : FirstRowAfter(*rows, start);
+    const size_t last = summary.last_event <= end ? rows->size() : FirstRowAfter(*rows, end);
+    for (size_t partial = 0; partial < wanted.size(); ++partial) {
+      if (wanted[partial] != 0) into[partial]->Add(*rows, first, last, time);
     }
   }
   return Ok();
 }
 
-/// For aggregates without saved partials: all rows of a part.
-Status StateReader::FoldRows(const Piece& piece, int64_t time, PartialAggregate& into) {
-  if (piece.part_level == 1) {
-    const size_t used = scratch_.tiles_used_;
-    TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(*piece.part));
-    into.Add(*rows, 0, rows->size(), time);
-    scratch_.tiles_used_ = used;  // so that not all tiles are held at once
-    return Ok();
+Status StateReader::AppendSaved(const StateChild& child, const std::vector<uint8_t>* wanted, StateScratch::Partials& into) {
+  VarintReader reader(child.partials);
+  for (size_t partial = 0; partial < into.size(); ++partial) {
+    const std::string_view saved = reader.Bytes(reader.Unsigned());
+    if (wanted != nullptr && (*wanted)[partial] == 0) continue;
+    if (!reader.ok() || !into[partial]->AppendSaved(saved)) return BadState("a partial result is damaged");
   }
-  TIDEMILL_ASSIGN_OR_RETURN(StateNode* const below, tree_.NodeOf(*piece.part, piece.part_level - 1));
-  for (StateChild& child : below->children) TIDEMILL_RETURN_IF_ERROR(FoldRows({&child, below->level, nullptr, 0, 0}, time, into));
   return Ok();
 }
 
 Status StateReader::BuildPartials(StateChild& child, int level) {
   StateNode* below = nullptr;
-  const RowStore* rows = nullptr;
   if (level > 1) {
     TIDEMILL_ASSIGN_OR_RETURN(below, tree_.NodeOf(child, level - 1));
     for (StateChild& part : below->children) {
       if (!part.has_partials) TIDEMILL_RETURN_IF_ERROR(BuildPartials(part, level - 1));
     }
   }
-  const size_t used = scratch_.tiles_used_;
-  if (level == 1) {
-    TIDEMILL_ASSIGN_OR_RETURN(rows, RowsOf(child));
+  for (auto& partial : scratch_.building_) partial->Clear();
+  if (below == nullptr) {
+    TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(child, false));
+    for (auto& partial : scratch_.building_) partial->Add(*rows, 0, rows->size(), kAlways);
+  } else {
+    for (const StateChild& part : below->children) TIDEMILL_RETURN_IF_ERROR(AppendSaved(part, nullptr, scratch_.building_));
   }
-  std::string saved;
-  std::string all;
-  for (size_t partial = 0; partial < program_.partials().size(); ++partial) {
-    PartialAggregate& building = *scratch_.building_[partial];
-    saved.clear();
-    if (building.Saves()) {
-      building.Clear();
-      if (rows != nullptr) building.Add(*rows, 0, rows->size(), kAlways);
-      for (size_t i = 0; below != nullptr && i < below->children.size(); ++i) {
-        if (!building.AppendSaved(PartialAt(below->children[i], partial))) return BadState("a partial result is damaged");
-      }
-      building.Save(saved);
-    }
-    AppendVarint(saved.size(), all);
-    all += saved;
+  scratch_.all_saved_.clear();
+  for (const auto& partial : scratch_.building_) {
+    scratch_.saved_.clear();
+    partial->Save(scratch_.saved_);
+    AppendVarint(scratch_.saved_.size(), scratch_.all_saved_);
+    scratch_.all_saved_ += scratch_.saved_;
   }
-  scratch_.tiles_used_ = used;
-  tree_.SetPartials(child, std::move(all));
+  tree_.SetPartials(child, scratch_.all_saved_);
   return Ok();
 }
 
-Status StateReader::Prepare() {
-  scratch_.tiles_used_ = 0;
-  return PrepareBelow(tree_.root());
-}
+Status StateReader::Prepare() { return PrepareBelow(tree_.root()); }
 
 Status StateReader::PrepareBelow(StateNode& node) {
   for (size_t i = 0; i < node.children.size(); ++i) {
@@ -242,7 +235,7 @@ Result<bool> StateReader::WalkBack(StateNode& node, const WindowPlan& window, in
       TIDEMILL_ASSIGN_OR_RETURN(const bool found, WalkBack(*below, window, start, end, time, later, any));
       if (found) return true;
     } else {
-      TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(child));
+      TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(child, false));
       for (size_t row = FirstRowAfter(*rows, end); row-- > 0;) {
         if (rows->event(row) <= start) return true;
         if (rows->known(row) > time) continue;
@@ -258,13 +251,10 @@ Result<bool> StateReader::WalkBack(StateNode& node, const WindowPlan& window, in
 // ---- lineage
 
 Result<std::vector<int64_t>> StateReader::VisibleRows(int64_t time) {
-  scratch_.tiles_used_ = 0;
   std::vector<Span> spans;
-  for (const WindowPlan& window : program_.windows()) {
-    TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Span> same_end, Spans(time, window.delay));
-    for (const Span& span : same_end) {
-      if (span.window == &window) spans.push_back(span);
-    }
+  for (const int64_t delay : scratch_.delays_) {
+    TIDEMILL_RETURN_IF_ERROR(FindSpans(time, delay));
+    spans.insert(spans.end(), scratch_.spans_.begin(), scratch_.spans_.end());
   }
   std::vector<int64_t> sequences;
   std::vector<uint8_t> used;

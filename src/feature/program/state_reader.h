@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -18,20 +19,38 @@ class StateScratch {
 
  private:
   friend class StateReader;
-  struct DecodedTile {
-    const StateChild* tile = nullptr;
-    std::unique_ptr<RowStore> rows;
-  };
   using Partials = std::vector<std::unique_ptr<PartialAggregate>>;
+  /// A whole part of the tree, or the rows of a tile in [begin, end).
+  struct Piece {
+    StateChild* part = nullptr;
+    int level = 0;  ///< of the node that it belongs to
+    bool whole = false;
+  };
+  struct Span {
+    int64_t start = 0;  ///< rows after it are seen
+    const WindowPlan* window = nullptr;
+  };
+  struct DecodedTile {
+    explicit DecodedTile(const std::vector<Type>& types) : rows(types) {}
+    const StateChild* tile = nullptr;
+    RowStore rows;
+  };
 
   std::shared_ptr<const CompiledProgram> program_;
-  Partials sums_;      ///< from the end of the windows back to the start of the one at hand
-  Partials parts_;     ///< what the next longer window has in addition
-  Partials building_;  ///< for the tree's own partials
+  std::vector<int64_t> delays_;  ///< of the windows, each once
+  Partials sums_;                ///< from the end of the windows back to the start of the one at hand
+  Partials parts_;               ///< what the next longer window has in addition
+  Partials building_;            ///< for the tree's own partials
+  std::vector<uint8_t> wanted_;
+  std::vector<Span> spans_;
+  std::vector<Piece> pieces_;
   std::vector<Datum> results_;
   TextPool texts_;
-  std::vector<DecodedTile> tiles_;
-  size_t tiles_used_ = 0;
+  std::string saved_;
+  std::string all_saved_;
+  std::array<DecodedTile, 2> cut_;  ///< those where a window starts and where it ends, which is where the next shorter one starts
+  size_t start_cut_ = 0;            ///< which of them is for the start
+  DecodedTile passing_;             ///< any other
 };
 
 /// Answers queries over a tree. Each window is a run of the sorted rows, and covers O(log n) whole parts of the tree, whose
@@ -49,30 +68,22 @@ class StateReader {
   Result<std::vector<int64_t>> VisibleRows(int64_t time);
 
  private:
-  /// Rows [begin, end) of a tile, or a whole part of the tree.
-  struct Piece {
-    StateChild* part = nullptr;
-    int part_level = 0;  ///< of the node that `part` belongs to
-    const RowStore* rows = nullptr;
-    size_t begin = 0;
-    size_t end = 0;
-  };
-  struct Span {
-    int64_t start = 0;  ///< rows after it are seen
-    const WindowPlan* window = nullptr;
-  };
+  using Piece = StateScratch::Piece;
+  using Span = StateScratch::Span;
 
   Status QueryWindows(int64_t time, int64_t delay);
-  Result<std::vector<Span>> Spans(int64_t time, int64_t delay);
+  Status FindSpans(int64_t time, int64_t delay);
   Status AddSegment(std::span<const Span> longer, int64_t start, int64_t end, int64_t time, bool first);
   void TakeResults(const WindowPlan& window);
 
-  Status Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest, std::vector<Piece>& pieces);
-  Status Fold(size_t partial, const std::vector<Piece>& pieces, int64_t time, PartialAggregate& into);
-  Status FoldRows(const Piece& piece, int64_t time, PartialAggregate& into);
+  Status Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest);
+  Status Fold(StateScratch::Partials& into, int64_t start, int64_t end, int64_t time);
+  /// Appends the saved partials of a part to those that are wanted (nullptr: to all).
+  static Status AppendSaved(const StateChild& child, const std::vector<uint8_t>* wanted, StateScratch::Partials& into);
   Status BuildPartials(StateChild& child, int level);
   Status PrepareBelow(StateNode& node);
-  Result<const RowStore*> RowsOf(StateChild& child);
+  /// `cut`: a window starts in it. Rows stay until another tile of that kind is asked for.
+  Result<const RowStore*> RowsOf(const StateChild& child, bool cut);
 
   /// Looks for the beginning of the session: true when it is found; `later` is the earliest event time in it so far.
   Result<bool> WalkBack(StateNode& node, const WindowPlan& window, int64_t start, int64_t end, int64_t time, int64_t& later,

@@ -8,6 +8,15 @@ Error BadState(std::string_view why) {
   return UserError("bad_state", "this is not a saved entity state: " + std::string(why), "materialize the view again");
 }
 
+namespace {
+
+StateSummary RowSummary(const RowStore& rows, size_t row) {
+  const int64_t event = rows.event(row);
+  return {1, event, rows.sequence(row), event, rows.sequence(row), rows.known(row), rows.known(row), 0};
+}
+
+}  // namespace
+
 void StateSummary::Append(const StateSummary& later) {
   if (rows == 0) {
     *this = later;
@@ -24,10 +33,7 @@ void StateSummary::Append(const StateSummary& later) {
 
 StateSummary StateSummary::Of(const RowStore& rows) {
   StateSummary summary;
-  for (size_t row = 0; row < rows.size(); ++row) {
-    const int64_t event = rows.event(row);
-    summary.Append({1, event, rows.sequence(row), event, rows.sequence(row), rows.known(row), rows.known(row), 0});
-  }
+  for (size_t row = 0; row < rows.size(); ++row) summary.Append(RowSummary(rows, row));
   return summary;
 }
 
@@ -70,9 +76,12 @@ Result<bool> StateTree::InsertInto(StateNode& node, const RowStore& from, size_t
     TIDEMILL_ASSIGN_OR_RETURN(StateNode* const below, NodeOf(child, node.level - 1));
     TIDEMILL_ASSIGN_OR_RETURN(inserted, InsertInto(*below, from, row, newest));
     if (inserted) {
-      child.summary = below->Summarize();
-      SetPartials(child, "");
-      child.has_partials = false;
+      if (newest) {
+        child.summary.Append(RowSummary(from, row));
+      } else {
+        child.summary = below->Summarize();
+      }
+      DropPartials(child);
       if (below->children.size() > kFanOut) SplitNode(node, at, newest);
     }
   }
@@ -96,8 +105,7 @@ Result<bool> StateTree::InsertIntoTiles(StateNode& node, size_t at, const RowSto
   memory_ += child.heap_bytes();
   if (!inserted) return false;
   child.summary = StateSummary::Of(*rows);
-  SetPartials(child, "");
-  child.has_partials = false;
+  DropPartials(child);
   if (rows->size() > kTileRows) {
     if (child.rows) Seal(child), (void)decoded_.Decode(child.tile);
     SplitTile(node, at, decoded_);
@@ -129,8 +137,7 @@ Status StateTree::AppendToTile(StateNode& node, const RowStore& from, size_t row
   child.rows->AppendFrom(from, row);
   child.partials.clear();
   child.has_partials = false;
-  const int64_t event = from.event(row);
-  child.summary.Append({1, event, from.sequence(row), event, from.sequence(row), from.known(row), from.known(row), 0});
+  child.summary.Append(RowSummary(from, row));
   memory_ += child.heap_bytes();
   return Ok();
 }
@@ -151,12 +158,17 @@ void StateTree::SetTile(StateChild& child, const RowStore& rows, size_t begin, s
   memory_ += child.heap_bytes();
 }
 
-void StateTree::SetPartials(StateChild& child, std::string partials) {
+void StateTree::SetPartials(StateChild& child, std::string_view partials) {
   memory_ -= child.heap_bytes();
-  child.partials = std::move(partials);
-  child.partials.shrink_to_fit();
+  child.partials = std::string(partials);
   child.has_partials = true;
   memory_ += child.heap_bytes();
+}
+
+void StateTree::DropPartials(StateChild& child) {
+  if (!child.has_partials) return;
+  SetPartials(child, "");
+  child.has_partials = false;
 }
 
 /// Cuts a tile that became too large where event time or sequence number change, as near to its middle as can be.
@@ -179,10 +191,7 @@ void StateTree::SplitTile(StateNode& node, size_t at, const RowStore& rows) {
     StateChild& child = node.children[at + part];
     const auto [begin, end] = ranges[part];
     child.summary = {};
-    for (size_t row = begin; row < end; ++row) {
-      const int64_t event = rows.event(row);
-      child.summary.Append({1, event, rows.sequence(row), event, rows.sequence(row), rows.known(row), rows.known(row), 0});
-    }
+    for (size_t row = begin; row < end; ++row) child.summary.Append(RowSummary(rows, row));
     SetTile(child, rows, begin, end);
   }
 }
@@ -267,8 +276,7 @@ Status StateTree::DropFrom(StateNode& node, int64_t horizon) {
     memory_ += child.heap_bytes();
     if (!child.rows) SetTile(child, rows, 0, rows.size());
   }
-  SetPartials(child, "");
-  child.has_partials = false;
+  DropPartials(child);
   return Ok();
 }
 

@@ -84,7 +84,7 @@ class StateTree {
   Result<StateNode*> NodeOf(StateChild& child, int level);
   /// Decodes a tile. Code "bad_state".
   Status Decode(const StateChild& child, RowStore& rows) const;
-  void SetPartials(StateChild& child, std::string partials);
+  void SetPartials(StateChild& child, std::string_view partials);
 
   // ---- saving and loading (state_format.cc)
   struct Record {
@@ -118,6 +118,7 @@ class StateTree {
   void SplitTile(StateNode& node, size_t at, const RowStore& rows);
   void SplitNode(StateNode& parent, size_t at, bool newest);
   void GrowRoot(bool newest);
+  void DropPartials(StateChild& child);
   void Seal(StateChild& child);
   void SetTile(StateChild& child, const RowStore& rows, size_t begin, size_t end);
   Status DropFrom(StateNode& node, int64_t horizon);

@@ -23,6 +23,8 @@ class VarintReader {
   explicit VarintReader(std::string_view bytes) : bytes_(bytes) {}
   bool ok() const { return ok_; }
   bool AtEnd() const { return bytes_.empty(); }
+  /// How many bytes can be read still.
+  size_t left() const { return bytes_.size(); }
 
   uint64_t Unsigned() {
     uint64_t value = 0;
