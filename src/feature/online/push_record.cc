@@ -82,7 +82,7 @@ void AppendContent(const PushedBatch& batch, std::string& bytes) {
   AppendVarint(batch.known_at.size(), bytes);
   int64_t record = 0;
   for (const int64_t at : batch.record_of_row) {
-    AppendSigned(at - record, bytes);
+    AppendSigned(DistanceOf(record, at), bytes);
     record = at;
   }
   AppendVarint(batch.rows.columns.size(), bytes);
@@ -98,7 +98,7 @@ std::string EncodePush(const PushedBatch& batch) {
   AppendSigned(batch.first_seq, bytes);
   AppendSigned(batch.arrived_at.micros, bytes);
   AppendContent(batch, bytes);
-  for (const int64_t known : batch.known_at) AppendSigned(known - batch.arrived_at.micros, bytes);
+  for (const int64_t known : batch.known_at) AppendSigned(DistanceOf(batch.arrived_at.micros, known), bytes);
   return bytes;
 }
 
@@ -114,7 +114,10 @@ Result<PushedBatch> DecodePush(std::string_view bytes) {
   const uint64_t rows = reader.Unsigned();
   if (!reader.ok() || rows > bytes.size()) return BadRecord();
   int64_t record = 0;
-  for (uint64_t row = 0; row < rows; ++row) batch.record_of_row.push_back(record += reader.Signed());
+  for (uint64_t row = 0; row < rows; ++row) {
+    record = AtDistance(record, reader.Signed());
+    batch.record_of_row.push_back(record);
+  }
   const uint64_t columns = reader.Unsigned();
   for (uint64_t i = 0; i < columns; ++i) {
     if (!ReadColumn(rows, reader, batch.rows)) return BadRecord();
@@ -126,7 +129,7 @@ Result<PushedBatch> DecodePush(std::string_view bytes) {
     row.reason = ReadText(reader);
     row.raw = ReadText(reader);
   }
-  for (uint64_t row = 0; row < rows; ++row) batch.known_at.push_back(batch.arrived_at.micros + reader.Signed());
+  for (uint64_t row = 0; row < rows; ++row) batch.known_at.push_back(AtDistance(batch.arrived_at.micros, reader.Signed()));
   if (!reader.ok() || !reader.AtEnd()) return BadRecord();
   return batch;
 }

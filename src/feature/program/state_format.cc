@@ -10,9 +10,6 @@ constexpr size_t kChecksumBytes = 4;
 constexpr int kLevelsMax = 14;  ///< more than 2^60 rows
 constexpr size_t kChildrenMax = 1024;
 
-uint64_t SpanOf(int64_t from, int64_t to) { return static_cast<uint64_t>(to) - static_cast<uint64_t>(from); }
-int64_t After(int64_t from, uint64_t distance) { return static_cast<int64_t>(static_cast<uint64_t>(from) + distance); }
-
 void AppendFixed(uint64_t value, size_t bytes, std::string& to) {
   for (size_t i = 0; i < bytes; ++i) to += static_cast<char>(value >> (8 * i));
 }
@@ -117,12 +114,12 @@ void StateTree::SaveTile(const StateChild& child, std::string& bytes) const {
 
 void StateTree::SaveSummary(const StateSummary& summary, int64_t previous_event, std::string& bytes) {
   AppendVarint(summary.rows, bytes);
-  AppendSigned(After(summary.first_event, -static_cast<uint64_t>(previous_event)), bytes);
-  AppendVarint(SpanOf(summary.first_event, summary.last_event), bytes);
+  AppendSigned(DistanceOf(previous_event, summary.first_event), bytes);
+  AppendVarint(static_cast<uint64_t>(DistanceOf(summary.first_event, summary.last_event)), bytes);
   AppendSigned(summary.first_sequence, bytes);
-  AppendSigned(After(summary.last_sequence, -static_cast<uint64_t>(summary.first_sequence)), bytes);
-  AppendSigned(After(summary.least_known, -static_cast<uint64_t>(summary.first_event)), bytes);
-  AppendSigned(After(summary.most_known, -static_cast<uint64_t>(summary.last_event)), bytes);
+  AppendSigned(DistanceOf(summary.first_sequence, summary.last_sequence), bytes);
+  AppendSigned(DistanceOf(summary.first_event, summary.least_known), bytes);
+  AppendSigned(DistanceOf(summary.last_event, summary.most_known), bytes);
   AppendVarint(summary.longest_gap, bytes);
 }
 
@@ -145,6 +142,7 @@ Status StateTree::Load(std::string_view head, FetchRecord fetch) {
   const bool hold = fingerprint == program_->partials_fingerprint();
   TIDEMILL_ASSIGN_OR_RETURN(auto root, ReadNode(reader, static_cast<int>(level), hold));
   if (!reader.AtEnd()) return BadState("it is longer than it should be");
+  if (root->level > 1 && root->children.empty()) return BadState("it has levels of nothing");
   root_ = std::move(root);
   fetch_ = std::move(fetch);
   next_id_ = std::max<uint64_t>(next_id, 1);
@@ -217,12 +215,12 @@ Result<StateChild> StateTree::ReadChild(VarintReader& reader, int level, int64_t
 StateSummary StateTree::ReadSummary(VarintReader& reader, int64_t previous_event) {
   StateSummary summary;
   summary.rows = reader.Unsigned();
-  summary.first_event = After(previous_event, static_cast<uint64_t>(reader.Signed()));
-  summary.last_event = After(summary.first_event, reader.Unsigned());
+  summary.first_event = AtDistance(previous_event, reader.Signed());
+  summary.last_event = AtDistance(summary.first_event, static_cast<int64_t>(reader.Unsigned()));
   summary.first_sequence = reader.Signed();
-  summary.last_sequence = After(summary.first_sequence, static_cast<uint64_t>(reader.Signed()));
-  summary.least_known = After(summary.first_event, static_cast<uint64_t>(reader.Signed()));
-  summary.most_known = After(summary.last_event, static_cast<uint64_t>(reader.Signed()));
+  summary.last_sequence = AtDistance(summary.first_sequence, reader.Signed());
+  summary.least_known = AtDistance(summary.first_event, reader.Signed());
+  summary.most_known = AtDistance(summary.last_event, reader.Signed());
   summary.longest_gap = reader.Unsigned();
   return summary;
 }

@@ -17,6 +17,14 @@ inline void AppendSigned(int64_t value, std::string& bytes) {
   AppendVarint(static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63), bytes);
 }
 
+/// Distances between any two values, to be saved: they wrap around where 64 bits don't hold them, and back.
+inline int64_t DistanceOf(int64_t from, int64_t to) {
+  return static_cast<int64_t>(static_cast<uint64_t>(to) - static_cast<uint64_t>(from));
+}
+inline int64_t AtDistance(int64_t from, int64_t distance) {
+  return static_cast<int64_t>(static_cast<uint64_t>(from) + static_cast<uint64_t>(distance));
+}
+
 /// Reads what the functions above wrote. After damage ok() is false and everything reads as 0 or "".
 class VarintReader {
  public:
