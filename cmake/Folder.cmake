@@ -65,8 +65,12 @@ function(tidemill_folder name)
     tidemill_precompile(${name}_test)
     tidemill_find_libraries_beside(${name}_test)
     add_test(NAME ${name} COMMAND ${name}_test)
+    set(property_cases 10000)
+    if(TIDEMILL_SANITIZE)
+      set(property_cases 500)
+    endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
-      "TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;PYTHONPATH=${TIDEMILL_DEPS}/python;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+      "TIDEMILL_PROPERTY_CASES=${property_cases};TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;PYTHONPATH=${TIDEMILL_DEPS}/python;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
   endif()
 endfunction()
 

@@ -475,7 +475,7 @@ class ColumnJoiner {
     EntityKernel kernel(compiled_);
     ResultBuffer answer(compiled_->output_types());
     answer.Resize(1);
-    const int64_t time = 0;
+    const int64_t time = kNoTime;
     kernel.QueryMany({&time, 1}, answer.columns());
     for (size_t output = 0; output < answer.columns().size(); ++output)
       results_.Set(output, results_.nowhere(), answer.columns()[output], 0);

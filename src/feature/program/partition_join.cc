@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <unordered_map>
 
 #include "feature/program/entity_kernel.h"
@@ -62,20 +63,31 @@ Result<EntityRows> FindEntities(const PartitionRows& rows) {
   return entities;
 }
 
-/// Spine rows by entity, within it by time.
-std::vector<std::pair<std::string, std::vector<size_t>>> GroupSpine(const PartitionSpine& spine) {
+/// Spine rows with a time by entity, within it by time. Those with a null in their key belong to an entity without rows.
+struct SpineGroup {
+  std::optional<std::string> entity;
+  std::vector<size_t> members;
+};
+
+std::vector<SpineGroup> GroupSpine(const PartitionSpine& spine) {
   const EntityKeys keys(spine.keys);
   std::unordered_map<std::string, size_t> group_of;
-  std::vector<std::pair<std::string, std::vector<size_t>>> groups;
+  std::vector<SpineGroup> groups = {{std::nullopt, {}}};
   std::string key;
   for (size_t row = 0; row < spine.size(); ++row) {
-    if (!keys.Read(row, key) || spine.time.IsNull(row)) continue;
+    if (spine.time.IsNull(row)) continue;
+    if (!keys.Read(row, key)) {
+      groups.front().members.push_back(row);
+      continue;
+    }
     const auto [group, is_new] = group_of.try_emplace(key, groups.size());
-    if (is_new) groups.emplace_back(key, std::vector<size_t>());
-    groups[group->second].second.push_back(row);
+    if (is_new) groups.push_back({key, {}});
+    groups[group->second].members.push_back(row);
   }
-  for (auto& [entity, members] : groups)
-    std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return spine.time.ints[a] < spine.time.ints[b]; });
+  for (SpineGroup& group : groups) {
+    std::stable_sort(group.members.begin(), group.members.end(),
+                     [&](size_t a, size_t b) { return spine.time.ints[a] < spine.time.ints[b]; });
+  }
   return groups;
 }
 
@@ -90,17 +102,18 @@ class PartitionJoin {
     const size_t outputs = compiled_->outputs();
     Columns found;  // in the order of entities
     for (const Output& output : program_.outputs) found.columns.emplace_back(output.name, output.expression.type);
-    constexpr size_t kNobody = SIZE_MAX;
-    std::vector<size_t> place(spine_.size(), kNobody);
+    constexpr size_t kNowhere = SIZE_MAX;
+    std::vector<size_t> place(spine_.size(), kNowhere);
     size_t next = 0;
-    for (const auto& [key, members] : GroupSpine(spine_)) {
-      const auto entity = entities.find(key);
-      Answer(entity == entities.end() ? RowRange{} : entity->second, members, found);
-      for (const size_t member : members) place[member] = next++;
+    for (const SpineGroup& group : GroupSpine(spine_)) {
+      if (group.members.empty()) continue;
+      const auto entity = group.entity ? entities.find(*group.entity) : entities.end();
+      Answer(entity == entities.end() ? RowRange{} : entity->second, group.members, found);
+      for (const size_t member : group.members) place[member] = next++;
     }
-    if (next < spine_.size()) {  // what belongs to nobody sees no rows: one answer for all
+    if (next < spine_.size()) {  // without a time: one answer for all
       Answer({}, {}, found);
-      std::replace(place.begin(), place.end(), kNobody, next);
+      std::replace(place.begin(), place.end(), kNowhere, next);
     }
     Columns result;
     for (size_t output = 0; output < outputs; ++output) {
@@ -112,7 +125,7 @@ class PartitionJoin {
   }
 
  private:
-  /// Appends the features at each member's time; of none, those of any time.
+  /// Appends the features at each member's time; of none, those at no time.
   void Answer(RowRange range, const std::vector<size_t>& members, Columns& found) {
     kernel_.Clear();
     std::vector<Datum> values(rows_.columns.size());
@@ -125,7 +138,7 @@ class PartitionJoin {
     }
     times_.clear();
     for (const size_t member : members) times_.push_back(spine_.time.ints[member]);
-    if (members.empty()) times_.push_back(0);
+    if (members.empty()) times_.push_back(kNoTime);
     answers_.Resize(times_.size());
     kernel_.QueryMany(times_, answers_.columns());
     for (size_t output = 0; output < found.columns.size(); ++output) {
