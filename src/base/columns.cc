@@ -66,6 +66,7 @@ std::string FormatElement(const Value& value) {
 }  // namespace
 
 std::string_view TypeName(Type type) {
+  if (type == Type::kDecimal) return "decimal";
   for (const TypeNames& names : kTypes) {
     if (names.type == type) return names.name;
   }

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/text_distance.h"
 #include "feature/expression_compiler.h"
 #include "feature/expression_names.h"
 #include "feature/program/compiled_program.h"
+#include "feature/program/decimals.h"
 #include "feature/program/evaluator.h"
 #include "sql/statement.h"
 
@@ -181,8 +183,12 @@ class AggregateScope : public ExpressionScope {
     TIDEMILL_RETURN_IF_ERROR(Adapt(tree, written, compiler, aggregate, arguments, conditions));
     if (HasSketch(aggregate.function)) aggregate.max_events = feature_.max_events;
     TIDEMILL_RETURN_IF_ERROR(SetFilter(tree, compiler, aggregate, std::move(conditions)));
+    const std::optional<DecimalShape> shape = arguments.empty() ? std::nullopt : arguments[0].decimal;
     TIDEMILL_RETURN_IF_ERROR(SetArguments(tree, written, compiler, aggregate, std::move(arguments)));
-    return Add(std::move(aggregate));
+    const bool units = shape && TakesUnits(aggregate.function);
+    const std::string function = aggregate.function;
+    TypedExpression result = Add(std::move(aggregate));
+    return units ? FromUnits(function, std::move(result), *shape) : std::move(result);
   }
 
   /// What DuckDB writes as several functions is one aggregate here: count(DISTINCT x), count_if(x), any_value(x).
@@ -242,7 +248,8 @@ class AggregateScope : public ExpressionScope {
       TIDEMILL_ASSIGN_OR_RETURN(parameter, TakeParameter(tree, written, compiler, aggregate.function, arguments));
     }
     std::vector<Type> types;
-    for (const TypedExpression& argument : arguments) {
+    for (TypedExpression& argument : arguments) {
+      TIDEMILL_ASSIGN_OR_RETURN(argument, AsUnits(tree, compiler, aggregate.function, std::move(argument)));
       if (argument.is_interval) {
         return compiler.ErrorAt(tree, "argument_types", fmt::format("'{}' does not take a length of time", written),
                                 "epoch(...) gives its seconds");
@@ -256,6 +263,33 @@ class AggregateScope : public ExpressionScope {
     for (TypedExpression& argument : arguments) aggregate.arguments.push_back(std::move(argument.expression));
     if (wanted != nullptr) aggregate.arguments.push_back(std::move(parameter));
     return Ok();
+  }
+
+  /// Where the result is as exact, aggregates take decimals as integers of their last digit's unit; else as numbers.
+  static bool TakesUnits(const std::string& function) {
+    static const std::vector<std::string> kNames = {"count", "count_distinct", "approx_count_distinct", "sum",   "sum_distinct",
+                                                    "avg",   "avg_distinct",   "min",                   "max",   "first",
+                                                    "last",  "lag",            "arg_min",               "arg_max", "mode"};
+    return std::find(kNames.begin(), kNames.end(), function) != kNames.end();
+  }
+
+  static Result<TypedExpression> AsUnits(const Json& tree, const ExpressionCompiler& compiler, const std::string& function,
+                                         TypedExpression value) {
+    if (!value.decimal || !TakesUnits(function)) return compiler.AsColumnType(tree, std::move(value));
+    return TypedExpression{CallOf("decimal_units", Type::kInt64, {std::move(value.expression)})};
+  }
+
+  /// What an aggregate over units stands for.
+  static TypedExpression FromUnits(const std::string& function, TypedExpression result, DecimalShape shape) {
+    if (function.find("count") != std::string::npos) return result;
+    if (function.starts_with("avg")) {
+      const double unit = std::pow(10.0, static_cast<double>(shape.scale));
+      return {CallOf("/", Type::kDouble, {std::move(result.expression), ConstantOf(unit, Type::kDouble)})};
+    }
+    TypedExpression decimal{CallOf("decimal_of_units", Type::kDecimal, {std::move(result.expression)})};
+    if (function.starts_with("sum")) shape.width = kDecimalDigitsMax;
+    decimal.decimal = shape;
+    return decimal;
   }
 
   /// Takes the constant that follows the arguments over the row off `arguments`.
@@ -272,7 +306,7 @@ class AggregateScope : public ExpressionScope {
       return value;
     }
     if (arguments.size() != before + 1) return error;
-    TypedExpression last = std::move(arguments.back());
+    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression last, compiler.AsColumnType(tree, std::move(arguments.back())));
     arguments.pop_back();
     if (last.is_interval != wanted.is_duration || last.is_months) return error;
     last.is_interval = false;

@@ -1,5 +1,6 @@
 #include "feature/compile.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "sql/testing.h"
@@ -160,6 +161,26 @@ TEST_F(CompileTest, EveryAggregateCanBeWritten) {
   }
 }
 
+/// Aggregates add up whole cents; lists and the like hold numbers.
+TEST_F(CompileTest, AggregatesOfDecimals) {
+  const auto program = Compile({Feature("total", "sum(d::DECIMAL(18, 2))"), Feature("low", "min(d::DECIMAL(18, 2)) * 1.5"),
+                                Feature("mean", "avg(i * 0.5)"), Feature("kinds", "count(DISTINCT i * 0.5)"),
+                                Feature("some", "list(i * 0.5, 3)"), Feature("middle", "quantile_cont(i * 0.5, 0.9)"),
+                                Feature("spread", "stddev(i * 0.5)")});
+  ASSERT_TRUE(program.ok()) << program.error().Format();
+  std::string types;
+  for (const Aggregate& aggregate : program->aggregates)
+    types += fmt::format("{}({}) ", aggregate.function, TypeName(aggregate.arguments[0].type));
+  EXPECT_EQ(types,
+            "sum(integer) min(integer) avg(integer) count_distinct(integer) list(number) quantile_cont(number) stddev_samp(number) ");
+  types.clear();
+  for (const Field& field : program->OutputFields()) types += fmt::format("{} ", TypeName(field.type));
+  EXPECT_EQ(types, "number number number integer number[] number number ");
+  const auto read = Program::FromJson(Json::parse(program->ToJson().dump()));
+  ASSERT_TRUE(read.ok()) << read.error().Format();
+  EXPECT_EQ(read->ToJson(), program->ToJson());
+}
+
 TEST_F(CompileTest, AFeatureSaysHowItsWindowsEndAndWhereSketchesBegin) {
   FeatureDefinition feature = Feature("f", "median(d) - avg(d)", {Duration{kMicrosPerDay}});
   feature.delay = Duration{kMicrosPerDay / 24};
@@ -191,7 +212,8 @@ TEST_F(CompileTest, MistakesInExpressions) {
   EXPECT_EQ(CompileOne("DATE '2013-99-01' > a").error().code, "bad_literal");
   EXPECT_EQ(CompileOne("t - u").error().code, "unsupported_expression");
   EXPECT_EQ(CompileOne("date_trunc('fortnight', t)").error().code, "bad_literal");
-  EXPECT_EQ(CompileOne("d::DECIMAL(19,2)").error().code, "unsupported_expression");
+  EXPECT_EQ(CompileOne("d::DECIMAL(38,20) * e::DECIMAL(38,19)").error().code, "argument_types");
+  EXPECT_EQ(CompileOne("decimal_units(1.5)").error().code, "unknown_function");
   EXPECT_EQ(CompileOne("b = t").error().code, "argument_types");
   EXPECT_EQ(CompileOne("(SELECT 1)").error().code, "unsupported_expression");
 }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "feature/expression_names.h"
@@ -59,6 +58,7 @@ Result<Expression> ExpressionCompiler::CompileResult(const Json& tree) {
   if (value.is_interval) {
     return ErrorAt(tree, "unsupported_expression", "a length of time can't be a feature", "epoch(...) gives its seconds");
   }
+  TIDEMILL_ASSIGN_OR_RETURN(value, AsColumnType(tree, std::move(value)));
   return std::move(value.expression);
 }
 
@@ -105,19 +105,7 @@ Result<TypedExpression> ExpressionCompiler::Constant(const Json& tree) const {
   if (type == "VARCHAR") return TypedExpression{ConstantOf(content.get<std::string>(), Type::kText), false, true};
   if (type == "BOOLEAN") return TypedExpression{ConstantOf(content.get<bool>(), Type::kBool), false, true};
   if (type == "DOUBLE" || type == "FLOAT") return TypedExpression{ConstantOf(content.get<double>(), Type::kDouble), false, true};
-  if (type == "DECIMAL") {
-    // 1.5 is 15 and a scale of 1; read as text so that it is rounded once.
-    const int scale = value["type"]["type_info"].value("scale", 0);
-    const bool wide = content.is_object();
-    if (wide && content.value("upper", int64_t{0}) != 0) {
-      return ErrorAt(tree, "bad_literal", "this number has too many digits", "write it with an exponent, for instance 1.5e20");
-    }
-    const std::string digits = wide ? content.value("lower", Json(0)).dump() : content.dump();
-    const std::string number = fmt::format("{}e-{}", digits, scale);
-    double parsed = 0;
-    std::from_chars(number.data(), number.data() + number.size(), parsed);
-    return TypedExpression{ConstantOf(parsed, Type::kDouble), false, true};
-  }
+  if (type == "DECIMAL") return DecimalLiteral(tree, content, value["type"]["type_info"]);
   if (content.is_number_integer() && (!content.is_number_unsigned() || content.get<uint64_t>() <= INT64_MAX)) {
     return TypedExpression{ConstantOf(content.get<int64_t>(), Type::kInt64), false, true};
   }
@@ -127,6 +115,7 @@ Result<TypedExpression> ExpressionCompiler::Constant(const Json& tree) const {
 
 Result<TypedExpression> ExpressionCompiler::CastTo(const Json& tree, TypedExpression value, Type type) const {
   if (IsNullLiteral(value)) return TypedExpression{ConstantOf({}, type)};
+  if (value.decimal) return FromDecimal(tree, std::move(value), type);
   if (value.is_interval || !CanCast(value.expression.type, type)) {
     return ErrorAt(tree, "argument_types", fmt::format("{} can't be cast to {}", TypesText({&value}), TypeName(type)));
   }
@@ -148,7 +137,12 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
                                {std::move(whole.expression), ConstantOf(range->first, Type::kInt64),
                                 ConstantOf(range->second, Type::kInt64)}));
   }
-  if (name == "DECIMAL") return CastToDecimal(tree, std::move(value));
+  if (name == "DECIMAL") {
+    const Json& info = tree["cast_type"]["type_info"];
+    const bool given = info.is_object();
+    return ToDecimal(tree, std::move(value),
+                     {given ? info.value("width", int64_t{18}) : 18, given ? info.value("scale", int64_t{3}) : 3});
+  }
   std::optional<Type> type = TypeOfSql(name);
   if (name == "LIST") {
     const std::string element = tree["cast_type"]["type_info"]["child_type"].value("id", "");
@@ -165,28 +159,6 @@ Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
                          : std::move(cast);
 }
 
-/// A decimal is rounded and checked as DuckDB does it, and is a double from there on.
-Result<TypedExpression> ExpressionCompiler::CastToDecimal(const Json& tree, TypedExpression value) {
-  const Json& info = tree["cast_type"]["type_info"];
-  const int64_t width = info.is_object() ? info.value("width", int64_t{18}) : 18;
-  const int64_t scale = info.is_object() ? info.value("scale", int64_t{3}) : 3;
-  if (width > 18) {
-    return ErrorAt(tree, "unsupported_expression", "the kernel has decimals of up to 18 digits", "DECIMAL(18, 2), or DOUBLE");
-  }
-  if (value.expression.type == Type::kBool) {
-    TIDEMILL_ASSIGN_OR_RETURN(value, CastTo(tree, std::move(value), Type::kInt64));
-  }
-  const bool text_literal = IsTextLiteral(value);
-  TIDEMILL_ASSIGN_OR_RETURN(
-      TypedExpression rounded,
-      Call(tree, "decimal",
-              {std::move(value), {ConstantOf(width, Type::kInt64)}, {ConstantOf(scale, Type::kInt64)}}));
-  if (text_literal && IsNull(rounded.expression.constant)) {
-    return ErrorAt(tree, "bad_literal", fmt::format("this text is not a number of {} digits", width), "write it as 12.34");
-  }
-  return rounded;
-}
-
 Result<std::vector<TypedExpression>> ExpressionCompiler::CompileAll(const Json& trees) {
   std::vector<TypedExpression> values;
   for (const Json& tree : trees) {
@@ -196,9 +168,10 @@ Result<std::vector<TypedExpression>> ExpressionCompiler::CompileAll(const Json& 
   return values;
 }
 
-Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<const TypedExpression*>& values,
-                                            bool compared) const {
+Result<ExpressionCompiler::OneType> ExpressionCompiler::CommonType(const Json& tree, const std::vector<const TypedExpression*>& values,
+                                                                  bool compared) const {
   std::optional<Type> common;
+  std::optional<DecimalShape> shape;
   bool text = false;
   bool text_column = false;
   for (const TypedExpression* value : values) {
@@ -209,12 +182,16 @@ Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<
       text_column = text_column || !value->is_literal;
       continue;
     }
-    const auto number = [](Type t) { return t == Type::kBool || t == Type::kInt64 || t == Type::kDouble; };
+    const auto number = [](Type t) {
+      return t == Type::kBool || t == Type::kInt64 || t == Type::kDouble || t == Type::kDecimal;
+    };
+    if (const auto own = ShapeOf(*value)) shape = shape ? CommonShape(*shape, *own, compared) : *own;
     const auto time = [](Type t) { return t == Type::kDate || t == Type::kTimestamp; };
     if (!common || *common == type) {
       common = type;
     } else if (number(*common) && number(type)) {
-      common = *common == Type::kDouble || type == Type::kDouble ? Type::kDouble : Type::kInt64;
+      const auto any = [&](Type wanted) { return *common == wanted || type == wanted; };
+      common = any(Type::kDouble) ? Type::kDouble : any(Type::kDecimal) ? Type::kDecimal : Type::kInt64;
     } else if (time(*common) && time(type)) {
       common = Type::kTimestamp;
     } else {
@@ -222,8 +199,12 @@ Result<Type> ExpressionCompiler::CommonType(const Json& tree, const std::vector<
     }
   }
   // DuckDB compares a text with another type as that type; otherwise only a literal gives way.
-  if (text && (!common || (text_column && !compared))) return Type::kText;
-  return common.value_or(Type::kInt64);
+  if (text && (!common || (text_column && !compared))) return OneType{Type::kText, {}};
+  return OneType{common.value_or(Type::kInt64), shape.value_or(DecimalShape{})};
+}
+
+Result<TypedExpression> ExpressionCompiler::BringTo(const Json& tree, TypedExpression value, const OneType& type) const {
+  return type.type == Type::kDecimal ? ToDecimal(tree, std::move(value), type.decimal) : CastTo(tree, std::move(value), type.type);
 }
 
 Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, const std::string& name,
@@ -248,13 +229,17 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
     return ErrorAt(tree, "argument_types", fmt::format("({}) have no type in common", TypesText(pointers)),
                    "months and days differ in length; epoch(...) turns a fixed length of time into seconds");
   }
-  TIDEMILL_ASSIGN_OR_RETURN(const Type type, CommonType(tree, pointers, compared));
+  TIDEMILL_ASSIGN_OR_RETURN(OneType common, CommonType(tree, pointers, compared));
+  const Type type = gives_list && common.type == Type::kDecimal ? Type::kDouble : common.type;
   if (gives_list && IsList(type))
     return ErrorAt(tree, "argument_types", "the kernel has no lists of lists", "list_concat(a, b) makes one list of them");
   std::vector<Expression> brought;
   for (TypedExpression& argument : arguments) {
     argument.is_interval = false;
-    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastTo(tree, std::move(argument), type));
+    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, BringTo(tree, std::move(argument), common));
+    if (gives_list) {
+      TIDEMILL_ASSIGN_OR_RETURN(cast, AsColumnType(tree, std::move(cast)));
+    }
     brought.push_back(std::move(cast.expression));
   }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression result, Finish(tree, CallOf(name,
@@ -262,6 +247,7 @@ Result<TypedExpression> ExpressionCompiler::CallOverOneType(const Json& tree, co
                                                                         : gives_list ? ListType(type)
                                                                                      : type,
                                                                         std::move(brought))));
+  if (result.expression.type == Type::kDecimal) result.decimal = common.decimal;
   result.is_interval = !compared && intervals > 0;
   result.is_months = result.is_interval && months;
   result.is_zoned = zoned && !gives_list;
@@ -334,16 +320,18 @@ Result<TypedExpression> ExpressionCompiler::Case(const Json& tree) {
   values.push_back(std::move(otherwise));
   std::vector<const TypedExpression*> pointers;
   for (const TypedExpression& value : values) pointers.push_back(&value);
-  TIDEMILL_ASSIGN_OR_RETURN(const Type type, CommonType(tree, pointers, false));
+  TIDEMILL_ASSIGN_OR_RETURN(const OneType type, CommonType(tree, pointers, false));
   Expression result;
   result.kind = Expression::Kind::kCase;
-  result.type = type;
+  result.type = type.type;
   for (size_t i = 0; i < values.size(); ++i) {
-    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression value, CastTo(tree, std::move(values[i]), type));
+    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression value, BringTo(tree, std::move(values[i]), type));
     if (i < conditions.size()) result.arguments.push_back(std::move(conditions[i]));
     result.arguments.push_back(std::move(value.expression));
   }
-  return Finish(tree, std::move(result));
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression chosen, Finish(tree, std::move(result)));
+  if (type.type == Type::kDecimal) chosen.decimal = type.decimal;
+  return chosen;
 }
 
 }  // namespace tidemill

@@ -41,15 +41,27 @@ class ExpressionCompiler {
 
   /// Codes: unknown_function, argument_types, unsupported_expression, bad_literal, and those of the scope.
   Result<TypedExpression> Compile(const Json& tree);
-  /// The same for a result: a length of time has no column type and is refused.
+  /// The same for a result: a length of time has no column type and is refused, a decimal becomes a number.
   Result<Expression> CompileResult(const Json& tree);
+
+  /// A value as columns and aggregates can hold it: decimals become numbers.
+  Result<TypedExpression> AsColumnType(const Json& tree, TypedExpression value) const;
 
   Error ErrorAt(const Json& tree, std::string code, std::string message, std::string hint = "") const;
 
  private:
   Result<TypedExpression> Constant(const Json& tree) const;
   Result<TypedExpression> Cast(const Json& tree);
-  Result<TypedExpression> CastToDecimal(const Json& tree, TypedExpression value);
+  Result<TypedExpression> DecimalLiteral(const Json& tree, const Json& content, const Json& info) const;
+  Result<TypedExpression> ToDecimal(const Json& tree, TypedExpression value, DecimalShape shape) const;
+  Result<TypedExpression> FromDecimal(const Json& tree, TypedExpression value, Type type) const;
+  /// Of arguments among which are decimals; nullopt: they were made what the function of that name takes.
+  std::optional<Result<TypedExpression>> DecimalCall(const Json& tree, const std::string& name,
+                                                     std::vector<TypedExpression>& arguments) const;
+  Result<TypedExpression> DecimalArithmetic(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments) const;
+  Result<TypedExpression> UnaryDecimal(const Json& tree, const std::string& name, TypedExpression value) const;
+  Result<TypedExpression> CutOffDecimal(const Json& tree, const std::string& name, TypedExpression value) const;
+  Result<TypedExpression> RoundDecimal(const Json& tree, TypedExpression value, int64_t digits) const;
   Result<TypedExpression> Operator(const Json& tree);
   Result<TypedExpression> Between(const Json& tree);
   Result<TypedExpression> Case(const Json& tree);
@@ -69,7 +81,12 @@ class ExpressionCompiler {
   Result<TypedExpression> CallOverOneType(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments);
   Result<TypedExpression> Call(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments);
   Result<TypedExpression> CastTo(const Json& tree, TypedExpression value, Type type) const;
-  Result<Type> CommonType(const Json& tree, const std::vector<const TypedExpression*>& values, bool compared) const;
+  struct OneType {
+    Type type = Type::kInt64;
+    DecimalShape decimal;  ///< where the type is kDecimal
+  };
+  Result<OneType> CommonType(const Json& tree, const std::vector<const TypedExpression*>& values, bool compared) const;
+  Result<TypedExpression> BringTo(const Json& tree, TypedExpression value, const OneType& type) const;
   /// Refuses constants that the function can't take, such as a bad pattern.
   Status CheckConstants(const Json& tree, const ScalarFunction& function, const Expression& call) const;
   Result<TypedExpression> Finish(const Json& tree, Expression expression) const;

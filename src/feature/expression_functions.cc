@@ -33,6 +33,9 @@ Result<TypedExpression> ExpressionCompiler::Function(const Json& tree) {
 Result<TypedExpression> ExpressionCompiler::FunctionOf(const Json& tree, std::string name, std::vector<TypedExpression> arguments) {
   const auto is_list = [&](size_t at) { return at < arguments.size() && IsList(arguments[at].expression.type); };
   const auto is_text = [&](size_t at) { return at < arguments.size() && arguments[at].expression.type == Type::kText; };
+  if (std::any_of(arguments.begin(), arguments.end(), [](const TypedExpression& a) { return a.decimal.has_value(); })) {
+    if (auto result = DecimalCall(tree, name, arguments)) return std::move(*result);
+  }
   const bool negated = name == "!~~" || name == "!~~*";
   if (negated) name = name == "!~~" ? "like" : "ilike";
   if (name == "nullif" && arguments.size() == 2) return NullIf(tree, std::move(arguments));
@@ -76,6 +79,7 @@ Result<TypedExpression> ExpressionCompiler::NullIf(const Json& tree, std::vector
   result.type = arguments[0].expression.type;
   result.arguments = {std::move(equal.expression), ConstantOf({}, result.type), std::move(arguments[0].expression)};
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression typed, Finish(tree, std::move(result)));
+  typed.decimal = arguments[0].decimal;
   typed.is_interval = arguments[0].is_interval;
   typed.is_months = arguments[0].is_months;
   typed.is_zoned = arguments[0].is_zoned;

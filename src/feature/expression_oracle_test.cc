@@ -21,9 +21,11 @@ struct Template {
   int ulps = 0;        ///< by how much numbers may differ: functions that no two libraries round alike
 };
 
-/// Types by letter: I integer, D number, T text, B boolean, S timestamp, A date, and L before them for lists.
+/// Types by letter: I integer, D number, X decimal, T text, B boolean, S timestamp, A date, and L before them for lists.
 const std::map<std::string, std::vector<std::string>, std::less<>> kColumns = {
-    {"I", {"i", "j", "n"}}, {"D", {"d", "e"}}, {"T", {"s", "w"}}, {"B", {"b"}},   {"S", {"t", "u"}}, {"A", {"a"}},
+    {"I", {"i", "j", "n"}}, {"D", {"d", "e"}},
+    {"X", {"d::DECIMAL(18,3)", "e::DECIMAL(9,2)", "i::DECIMAL(20,1)", "n::DECIMAL(30,5)", "s::DECIMAL(6,4)", "1.25", "0.005", "99.5"}},
+    {"T", {"s", "w"}}, {"B", {"b"}},   {"S", {"t", "u"}}, {"A", {"a"}},
     {"LI", {"li"}},         {"LD", {"ld"}},    {"LT", {"lt"}},    {"LB", {"lb"}}, {"LS", {"ls"}},    {"LA", {"la"}}};
 
 const std::vector<Field> kFields = {{"i", Type::kInt64},          {"j", Type::kInt64},     {"n", Type::kInt64},
@@ -63,6 +65,32 @@ std::vector<Template> Templates() {
       {"D", "(pi() * {D})"},
       {"B", "[isnan|isinf|isfinite]({D})"},
       {"D", "haversine({D}, {D}, {D}, {D})", -1},
+      // decimals
+      {"X", "({X} [+|-|*|%] {X})"},
+      {"X", "({X} [+|-|*|%] {I})"},
+      {"X", "({I} [+|-|*|%] [1.5|0.25|2.125|100.0])"},
+      {"X", "(-{X})"},
+      {"X", "[abs|floor|ceil|trunc|round]({X})"},
+      {"X", "round({X}, [0|1|2|-1|7])"},
+      {"X", "CAST([{X}|{I}|{D}|{T}|'0.5'|'-0.005'] AS DECIMAL([9,2|18,3|38,10|4,0|3,3|20,1|2,1]))"},
+      {"X", "(CASE WHEN {B} THEN {X} WHEN {B} THEN {X} ELSE {I} END)"},
+      {"X", "[coalesce|least|greatest]({X}, {X}, 3)"},
+      {"X", "nullif({X}, {X})"},
+      {"B", "({X} [=|<>|<|<=|>|>=|IS DISTINCT FROM|IS NOT DISTINCT FROM] [{X}|{I}|{D}])"},
+      {"B", "({X} [IN|NOT IN] ({X}, 1, 2.5))"},
+      {"B", "({X} [BETWEEN|NOT BETWEEN] {X} AND {X})"},
+      {"B", "({X} [IS NULL|IS NOT NULL])"},
+      {"D", "({X} [+|-|*|/|//] {D})"},
+      {"D", "({X} [/|//] [{X}|{I}])"},
+      {"D", "CAST({X} AS DOUBLE)"},
+      {"D", "[sqrt|ln|exp]({X})", 1},
+      {"I", "CAST({X} AS [BIGINT|INTEGER|TINYINT])"},
+      {"I", "sign({X})"},
+      {"B", "CAST({X} AS BOOLEAN)"},
+      {"T", "CAST({X} AS VARCHAR)"},
+      {"T", "({T} || {X})"},
+      {"T", "concat({X}, {T}, {X})"},
+      {"LD", "[[{X}, {X}]]"},
       // comparison and logic
       {"B", "({I} [=|<>|<|<=|>|>=|IS DISTINCT FROM|IS NOT DISTINCT FROM] {I})"},
       {"B", "({D} [=|<>|<|<=|>|>=|IS DISTINCT FROM|IS NOT DISTINCT FROM] {D})"},
@@ -92,7 +120,6 @@ std::vector<Template> Templates() {
       {"T", "CAST([{I}|{D}|{B}|{S}|{A}] AS VARCHAR)"},
       {"T", "CAST([{LI}|{LD}|{LT}|{LB}|{LS}|{LA}] AS VARCHAR)"},
       {"LD", "CAST({LI} AS DOUBLE[])"},
-      {"D", "CAST([{D}|{I}|{T}|{B}] AS DECIMAL([9,2|18,3|4,0|3,3|18,0]))::DOUBLE"},
       {"D", "CAST(['1.005'|'-1.5'|'.5'|'5.'|'1.2345e1'|'1e2'|' 2.5 '|'999.994'|'0'|{T}] AS DECIMAL(5,2))::DOUBLE"},
       // values in JSON
       {"T", "json_extract_string(q, ['$.a'|'$.b[0]'|'$.b[-1].c'|'$.\"x y\"'|'$'|'a'|'$.b[9]'|'$.b'|'$.n'])"},
@@ -360,6 +387,8 @@ Columns HurtfulRows() {
 bool Near(double a, double b, int ulps) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
   if (a == b) return true;
+  // DuckDB makes doubles of 128-bit integers half by half.
+  if (std::fabs(a) > 0x1p63) ulps = std::max(ulps, 1);
   const int64_t distance = std::abs(std::bit_cast<int64_t>(a) - std::bit_cast<int64_t>(b));
   return std::signbit(a) == std::signbit(b) && distance <= ulps;
 }
@@ -461,12 +490,14 @@ TEST_F(ExpressionOracleTest, EveryFunctionAgreesWithDuckDb) {
   // Every function in every form is compared; hash_bucket and now() have tests of their own.
   for (const ScalarFunction& function : ScalarFunctions()) {
     if (function.name == "hash_bucket" || function.parameters.empty()) continue;  // those without arguments are constants
+    if (function.name == "decimal_units" || function.name == "decimal_of_units") continue;  // of aggregates
     std::string signature = std::string(function.name) + "(";
     for (const Type type : function.parameters) signature += std::string(TypeName(type)) + ",";
     EXPECT_TRUE(functions_.contains(signature)) << signature << ") is never written";
   }
   for (const std::string& name : FunctionNames()) {
-    EXPECT_TRUE(name == "hash_bucket" || name == "pi" || name == "now" || functions_.contains(name))
+    EXPECT_TRUE(name == "hash_bucket" || name == "pi" || name == "now" || name == "decimal_units" || name == "decimal_of_units" ||
+                functions_.contains(name))
         << name << " is never written";
   }
 }
@@ -578,6 +609,40 @@ TEST_F(ExpressionOracleTest, ValuesThatCantBeComputedAreCounted) {
   EXPECT_EQ(failures, 5U);
   EXPECT_TRUE(result->columns[0].IsNull(0));
   EXPECT_TRUE(result->columns[1].IsNull(1));
+}
+
+TEST_F(ExpressionOracleTest, ProgramsCanNeitherTakeNorGiveDecimals) {
+  const Json constant = {{"type", "decimal"}, {"constant", "125"}};
+  const Json scale = {{"type", "integer"}, {"constant", 2}};
+  const auto read = [](const Json& expression) {
+    const Json columns = Json::array({{{"name", "i"}, {"type", "integer"}}});
+    return RowProgram::FromJson({{"format", 1}, {"columns", columns}, {"outputs", {{{"name", "x"}, {"expression", expression}}}}});
+  };
+  const auto number = read({{"type", "number"}, {"call", "decimal_to_number"}, {"arguments", {constant, scale}}});
+  ASSERT_TRUE(number.ok()) << number.error().Format();
+  EXPECT_EQ(FormatValue(number->Evaluate(rows_)->columns[0].At(0)), "1.25");
+  EXPECT_FALSE(read(constant).ok());
+  EXPECT_FALSE(read({{"type", "decimal"}, {"column", 0}}).ok());
+  EXPECT_FALSE(read({{"type", "text"}, {"call", "cast"}, {"arguments", {constant}}}).ok());
+  EXPECT_FALSE(read({{"type", "integer[]"}, {"call", "list_value"}, {"arguments", {constant}}}).ok());
+  for (const char* digits : {"", "-", "1.5", "1e5", "999999999999999999999999999999999999999"}) {
+    const Json wrong = {{"type", "decimal"}, {"constant", digits}};
+    EXPECT_FALSE(read({{"type", "number"}, {"call", "decimal_to_number"}, {"arguments", {wrong, scale}}}).ok()) << digits;
+  }
+  // Scales beyond 38 digits give null, not a crash.
+  for (const int64_t wrong : {int64_t{-1}, int64_t{39}, INT64_MAX, INT64_MIN}) {
+    const Json bad = {{"type", "integer"}, {"constant", wrong}};
+    for (const char* function : {"floor", "ceil", "trunc"}) {
+      const Json cut = {{"type", "decimal"}, {"call", function}, {"arguments", {constant, bad}}};
+      const auto program = read({{"type", "number"}, {"call", "decimal_to_number"}, {"arguments", {cut, bad}}});
+      ASSERT_TRUE(program.ok()) << program.error().Format();
+      EXPECT_TRUE(program->Evaluate(rows_)->columns[0].IsNull(0));
+    }
+    for (const char* function : {"decimal", "round"}) {
+      const Json moved = {{"type", "decimal"}, {"call", function}, {"arguments", {constant, bad, bad}}};
+      EXPECT_TRUE(read({{"type", "number"}, {"call", "decimal_to_number"}, {"arguments", {moved, bad}}})->Evaluate(rows_)->columns[0].IsNull(0));
+    }
+  }
 }
 
 TEST_F(ExpressionOracleTest, MistakesInConstantsAreFoundWhenCompiled) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,12 +9,21 @@
 /// What the compiler knows about an expression beyond its type, and short ways to make expressions.
 namespace tidemill {
 
+/// DECIMAL(width, scale): so many digits in all, and so many of them behind the point. Its values are kept as whole numbers of
+/// 10^-scale.
+struct DecimalShape {
+  int64_t width = 0;
+  int64_t scale = 0;
+  bool operator==(const DecimalShape&) const = default;
+};
+
 /// An expression while it is compiled.
 struct TypedExpression {
   Expression expression;
   bool is_interval = false;  ///< an integer of microseconds (or months) that stands for a length of time
   bool is_literal = false;   ///< written as a constant: takes the type of what it meets
   bool is_months = false;    ///< of an interval: it counts months
+  std::optional<DecimalShape> decimal = {};  ///< of an expression of type kDecimal
   bool is_zoned = false;     ///< of a timestamp: TIMESTAMP WITH TIME ZONE, which AT TIME ZONE turns into local time
 };
 
@@ -22,6 +32,11 @@ Expression CallOf(std::string function, Type type, std::vector<Expression> argum
 
 bool IsNullLiteral(const TypedExpression& value);
 bool IsTextLiteral(const TypedExpression& value);
+
+/// What an expression is as a decimal: decimals, integers and conditions are one. nullopt for others.
+std::optional<DecimalShape> ShapeOf(const TypedExpression& value);
+/// What holds both, as DuckDB has it: beyond 38 digits those behind the point give way, in comparisons those before it.
+DecimalShape CommonShape(DecimalShape a, DecimalShape b, bool compared);
 
 /// "integer, interval": for messages.
 std::string TypesText(const std::vector<const TypedExpression*>& values);

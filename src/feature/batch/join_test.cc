@@ -257,6 +257,49 @@ TEST_F(JoinTest, StatisticsAgreeWithDuckDb) {
 }
 
 /// Late rows, any cut: what became known after T must not change anything at or before T.
+/// Sums of decimals are exact: no bit differs, as it would between sums of doubles.
+TEST_F(JoinTest, DecimalsAgreeWithDuckDb) {
+  std::mt19937_64 random(9);
+  const std::string price = "x::DECIMAL(18, 2)";
+  for (int round = 0; round < 4; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 400, 400)).ok());
+    const Columns spine = RandomSpine(random, 200, 400);
+    ASSERT_TRUE(session_->LoadTemporary("spine", spine).ok());
+    const std::vector<std::pair<std::string, std::string>> features = {{"total", "sum(" + price + ")"},
+                                                                       {"taxed", "sum(" + price + " * 1.19) + 0.05"},
+                                                                       {"halves", "sum(i * 0.5)"},
+                                                                       {"low", "min(" + price + ")"},
+                                                                       {"high", "max(" + price + ") - 0.01"},
+                                                                       {"kinds", "count(DISTINCT round(" + price + ", -4))"},
+                                                                       {"present", "count(" + price + ")"},
+                                                                       {"once", "sum(DISTINCT i * 0.1)"},
+                                                                       {"dear", "count(*) FILTER (WHERE " + price + " > 12345.67)"},
+                                                                       {"mean", "avg(" + price + ")"}};
+    std::vector<FeatureDefinition> defined;
+    std::string sql;
+    for (const auto& [name, value] : features) {
+      defined.push_back(Feature(name, value, {200}));
+      sql += (sql.empty() ? "SELECT " : ", ") + Subquery(value, 200) + " AS v__" + name + "_200s";
+    }
+    const Columns joined = Join(Compile({"k"}, defined), spine, {"k"}, kNow, 1);
+    const Columns expected = Query(sql + " FROM spine s ORDER BY id");
+    for (const Column& column : expected.columns) {
+      SCOPED_TRACE(column.name);
+      const Column* actual = joined.Find(column.name);
+      ASSERT_NE(actual, nullptr);
+      if (column.name != "v__mean_200s") {
+        ExpectSameColumn(*actual, column);
+        continue;
+      }
+      for (size_t row = 0; row < column.size(); ++row) {
+        ASSERT_EQ(actual->IsNull(row), column.IsNull(row)) << row;
+        ASSERT_DOUBLE_EQ(actual->doubles[row], column.doubles[row]) << row;
+      }
+    }
+  }
+}
+
 TEST_F(JoinTest, NothingLeaksFromTheFuture) {
   std::mt19937_64 random(17);
   for (int round = 0; round < 15; ++round) {

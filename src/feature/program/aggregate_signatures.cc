@@ -76,6 +76,7 @@ const Kind* Find(std::string_view function) {
 }
 
 bool Fits(Shape shape, Type type) {
+  if (type == Type::kDecimal) return false;  // the compiler gives aggregates whole numbers
   switch (shape) {
     case Shape::kNone:
       return false;

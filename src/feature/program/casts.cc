@@ -8,20 +8,10 @@
 
 #include "base/time.h"
 #include "feature/program/functions.h"
+#include "feature/program/number_words.h"
 
 namespace tidemill::functions {
 namespace {
-
-std::string_view Stripped(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\n\v\f\r";
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
-std::string_view WithoutPlus(std::string_view text) {
-  return text.size() > 1 && text[0] == '+' && text[1] != '-' ? text.substr(1) : text;
-}
 
 bool EqualsAnyCase(std::string_view text, std::string_view lower) {
   if (text.size() != lower.size()) return false;
@@ -185,82 +175,7 @@ Datum ListToText(const Node& node, Evaluation& evaluation) {
   return Datum::Text(text);
 }
 
-// ---- decimals: numbers with so many digits in all, and so many of them behind the point, kept as doubles
-
-constexpr int64_t kDigitsMax = 18;
-constexpr std::array<int64_t, kDigitsMax + 1> kPowersOfTen = [] {
-  std::array<int64_t, kDigitsMax + 1> powers{1};
-  for (size_t i = 1; i < powers.size(); ++i) powers[i] = powers[i - 1] * 10;
-  return powers;
-}();
-
-bool IsDecimalType(const Datum& width, const Datum& scale) {
-  return width.integer >= 1 && width.integer <= kDigitsMax && scale.integer >= 0 && scale.integer <= width.integer;
-}
-
-/// The number that a scaled one stands for, if it has at most `width` digits.
-Datum FromScaled(int64_t scaled, const Datum& width, const Datum& scale) {
-  if (std::abs(scaled) >= kPowersOfTen[static_cast<size_t>(width.integer)]) return Datum::Failed();
-  const int64_t unit = kPowersOfTen[static_cast<size_t>(scale.integer)];
-  constexpr int64_t kExact = int64_t{1} << 53;
-  if (std::abs(scaled) <= kExact) return Datum::Number(static_cast<double>(scaled) / static_cast<double>(unit));
-  return Datum::Number(static_cast<double>(scaled / unit) + static_cast<double>(scaled % unit) / static_cast<double>(unit));
-}
-
-Datum NumberToDecimal(const Datum& a, const Datum& width, const Datum& scale) {
-  if (!IsDecimalType(width, scale)) return Datum::Failed();
-  const double scaled = std::round(a.number * static_cast<double>(kPowersOfTen[static_cast<size_t>(scale.integer)]));
-  if (!(std::fabs(scaled) < static_cast<double>(kPowersOfTen[static_cast<size_t>(width.integer)]))) return Datum::Failed();
-  return FromScaled(static_cast<int64_t>(scaled), width, scale);
-}
-
-Datum IntegerToDecimal(const Datum& a, const Datum& width, const Datum& scale) {
-  int64_t scaled = 0;
-  if (!IsDecimalType(width, scale) || a.integer == std::numeric_limits<int64_t>::min() ||
-      __builtin_mul_overflow(a.integer, kPowersOfTen[static_cast<size_t>(scale.integer)], &scaled))
-    return Datum::Failed();
-  return FromScaled(scaled, width, scale);
-}
-
-/// Digit by digit, so that '1.005' is not rounded as the double next to it.
-Datum TextToDecimal(const Datum& a, const Datum& width, const Datum& scale) {
-  std::string_view text = WithoutPlus(Stripped(a.text));
-  if (!IsDecimalType(width, scale)) return Datum::Failed();
-  const bool negative = text.starts_with('-');
-  if (negative) text.remove_prefix(1);
-  int64_t exponent = 0;
-  if (const size_t e = text.find_first_of("eE"); e != std::string_view::npos) {
-    const std::string_view digits = WithoutPlus(text.substr(e + 1));
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
-    if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() || std::abs(exponent) > 1000) return Datum::Failed();
-    text = text.substr(0, e);
-  }
-  const size_t point = std::min(text.find('.'), text.size());
-  std::string digits(text.substr(0, point));
-  if (point < text.size()) digits.append(text.substr(point + 1));
-  if (digits.empty() || digits.size() > 1000 || digits.find_first_not_of("0123456789") != std::string::npos) return Datum::Failed();
-  // How many digits belong to the scaled number; those after them decide how it is rounded.
-  const int64_t kept = static_cast<int64_t>(point) + exponent + scale.integer;
-  int64_t scaled = 0;
-  for (int64_t i = 0; i < kept; ++i) {
-    if (scaled >= kPowersOfTen[kDigitsMax - 1]) return Datum::Failed();
-    scaled = scaled * 10 + (i < static_cast<int64_t>(digits.size()) ? digits[static_cast<size_t>(i)] - '0' : 0);
-  }
-  if (kept >= 0 && kept < static_cast<int64_t>(digits.size()) && digits[static_cast<size_t>(kept)] >= '5') ++scaled;
-  return FromScaled(negative ? -scaled : scaled, width, scale);
-}
-
 }  // namespace
-
-const std::vector<ScalarFunction>& Decimals() {
-  constexpr Type kI = Type::kInt64;
-  static const std::vector<ScalarFunction> kFunctions = {
-      {"decimal", {kI, kI, kI}, Type::kDouble, Strict3<IntegerToDecimal>},
-      {"decimal", {Type::kDouble, kI, kI}, Type::kDouble, Strict3<NumberToDecimal>},
-      {"decimal", {Type::kText, kI, kI}, Type::kDouble, Strict3<TextToDecimal>},
-  };
-  return kFunctions;
-}
 
 EvaluateFunction Cast(Type from, Type to) {
   if (from == to) return Strict1<Same>;
@@ -289,6 +204,8 @@ EvaluateFunction Cast(Type from, Type to) {
     case Type::kDate:
       if (to == Type::kTimestamp) return Strict1<DateToTimestamp>;
       return to == Type::kText ? Strict1<DateToText> : nullptr;
+    case Type::kDecimal:
+      return nullptr;  // the compiler, which knows the scale, calls functions of their own
     default:
       if (to == Type::kText) return ListToText;
       return IsList(to) && Cast(ElementType(from), ElementType(to)) != nullptr ? CastElements : nullptr;

@@ -65,6 +65,7 @@ Result<std::shared_ptr<const CompiledProgram>> CompiledProgram::Make(const Progr
   compiled->partials_fingerprint_ = FingerprintOf(compiled->partials_, compiled->slot_types_);
   for (const Output& output : program.outputs) {
     TIDEMILL_ASSIGN_OR_RETURN(Node node, Prepare(output.expression, aggregate_types));
+    if (node.type == Type::kDecimal) return BadProgram("the output '" + output.name + "' is a decimal");
     if (!IsNull(output.default_value) && ToDatum(output.default_value, node.type).null) {
       return BadProgram("the default of '" + output.name + "' has another type");
     }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "feature/program/decimals.h"
+
 namespace tidemill {
 namespace {
 
@@ -49,6 +51,11 @@ Datum ToDatum(const Value& value, Type type) {
     case Type::kDate:
       if (const Date* v = std::get_if<Date>(&value)) return Datum::Integer(v->days);
       break;
+    case Type::kDecimal:
+      if (const std::string* v = std::get_if<std::string>(&value)) {
+        if (const auto whole = ParseWhole(*v)) return Datum::Decimal(*whole);
+      }
+      break;
     default:
       if (const List* v = std::get_if<List>(&value); v != nullptr && v->element == ElementType(type)) return Datum::Text(v->bytes);
   }
@@ -70,6 +77,8 @@ Value ToValue(const Datum& datum, Type type) {
       return Timestamp{datum.integer};
     case Type::kDate:
       return Date{static_cast<int32_t>(datum.integer)};
+    case Type::kDecimal:
+      return FormatWhole(datum.decimal());
     default:
       return List{ElementType(type), std::string(datum.text)};
   }
@@ -117,6 +126,7 @@ std::weak_ordering CompareDatums(const Datum& a, const Datum& b, Type type) {
   if (IsList(type)) return CompareLists(a, b, type, CompareDatums);
   if (type == Type::kDouble) return CompareNumbers(a.number, b.number);
   if (type == Type::kText) return a.text <=> b.text;
+  if (type == Type::kDecimal) return a.decimal() <=> b.decimal();
   return a.integer <=> b.integer;
 }
 

@@ -16,10 +16,13 @@ struct Datum {
   bool null = true;
   bool failed = false;  ///< null because it could not be computed; only between a function and what called it
   union {
-    int64_t integer = 0;  ///< kBool, kInt64, kTimestamp (micros), kDate (days)
+    int64_t integer = 0;  ///< kBool, kInt64, kTimestamp (micros), kDate (days); the lower half of a kDecimal
     double number;        ///< kDouble
   };
-  std::string_view text;  ///< kText, and lists packed (base/list.h)
+  union {
+    std::string_view text{};  ///< kText, and lists packed (base/list.h)
+    int64_t upper;            ///< the upper half of a kDecimal
+  };
 
   static Datum Null() { return {}; }
   /// A value that can't be computed (overflow, a text that is no number): null, and counted (Evaluation::failures).
@@ -41,6 +44,14 @@ struct Datum {
     datum.number = value;
     return datum;
   }
+  /// A decimal as a whole number of its last digit's unit.
+  static Datum Decimal(__int128 value) {
+    Datum datum;
+    datum.null = false;
+    datum.integer = static_cast<int64_t>(value);
+    datum.upper = static_cast<int64_t>(value >> 64);
+    return datum;
+  }
   static Datum Text(std::string_view value) {
     Datum datum;
     datum.null = false;
@@ -48,6 +59,7 @@ struct Datum {
     return datum;
   }
   bool IsTrue() const { return !null && integer != 0; }
+  __int128 decimal() const { return (static_cast<__int128>(upper) << 64) | static_cast<uint64_t>(integer); }
 };
 
 /// Keeps texts made while a row is evaluated. Reset() after the row; the memory is used again.
@@ -67,6 +79,7 @@ class TextPool {
 };
 
 /// The datum refers to `value`'s text. A value of another type than `type` (but for an integer where a number is wanted) is null.
+/// A decimal's value is a text with the digits of its whole number.
 Datum ToDatum(const Value& value, Type type);
 Value ToValue(const Datum& datum, Type type);
 Datum ColumnDatum(const Column& column, size_t row);

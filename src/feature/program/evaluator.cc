@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace tidemill {
 namespace {
 
@@ -65,8 +67,7 @@ class Preparer {
   static Status FillConstant(const Expression& expression, Node& node) {
     node.constant = ToDatum(expression.constant, expression.type);
     if (node.constant.null && !IsNull(expression.constant)) return BadProgram("a constant has another type than it says");
-    node.constant_text = std::string(node.constant.text);
-    node.constant.text = {};
+    if (HoldsBytes(node.type)) node.constant_text = std::string(std::exchange(node.constant.text, {}));
     node.evaluate = EvaluateConstant;
     node.is_constant = true;
     return Ok();

@@ -212,7 +212,7 @@ Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<cons
   }
   for (const Variadic& variadic : VariadicFunctions()) {
     if (variadic.name != function || types.size() < variadic.arguments_min || types.size() > variadic.arguments_max) continue;
-    if (variadic.gives_list && IsList(types[0])) continue;
+    if (variadic.gives_list && (IsList(types[0]) || types[0] == Type::kDecimal)) continue;
     if (AllEqual(types) && types[0] == variadic.parameter.value_or(types[0])) {
       if (variadic.gives_list) return ScalarFunction{variadic.name, types, ListType(types[0]), variadic.evaluate};
       return ScalarFunction{variadic.name, types, variadic.result.value_or(types[0]), variadic.evaluate};

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "feature/program/compiled_program.h"
+#include "feature/program/decimals.h"
 #include "feature/program/evaluator.h"
 
 namespace tidemill {
@@ -143,6 +144,8 @@ Result<Value> ConstantFromJson(const Json& json, Type type) {
     case Type::kDate:
       if (!json.is_number_integer() || json.get<int64_t>() != static_cast<int32_t>(json.get<int64_t>())) return error;
       return Value(Date{json.get<int32_t>()});
+    case Type::kDecimal:
+      return json.is_string() && ParseWhole(json.get<std::string>()) ? Result<Value>(json.get<std::string>()) : error;
     case Type::kDouble:
       break;
     default:
@@ -181,7 +184,11 @@ Result<std::vector<Expression>> ArgumentsFromJson(const Json& json, int depth) {
 Result<Expression> ExpressionFromJson(const Json& json, int depth) {
   if (depth > kExpressionDepthMax) return BadProgram("an expression is too deep");
   Expression expression;
-  TIDEMILL_ASSIGN_OR_RETURN(expression.type, TypeMember(json));
+  if (json.is_object() && json.value("type", Json()) == TypeName(Type::kDecimal)) {
+    expression.type = Type::kDecimal;
+  } else {
+    TIDEMILL_ASSIGN_OR_RETURN(expression.type, TypeMember(json));
+  }
   if (json.contains("column")) {
     if (!json["column"].is_number_integer()) return BadProgram("'column' is not a number");
     expression.kind = Expression::Kind::kColumn;
@@ -252,7 +259,7 @@ std::vector<Type> TypesOf(const std::vector<Field>& fields) {
 
 }  // namespace
 
-std::string_view KernelVersion() { return "1"; }
+std::string_view KernelVersion() { return "2"; }
 
 std::optional<Duration> Program::Reach() const {
   Duration reach{0};
@@ -323,6 +330,7 @@ Result<RowProgram> RowProgram::FromJson(const Json& json) {
   for (const Output& output : program.outputs) {
     const Result<Node> node = Prepare(output.expression, TypesOf(program.columns));
     if (!node.ok()) return node.error();
+    if (node->type == Type::kDecimal) return BadProgram("the output '" + output.name + "' is a decimal");
   }
   return program;
 }
