@@ -114,38 +114,32 @@ fs::path ProgramFolder() {
   return code ? fs::current_path() : program.parent_path();
 }
 
-Result<TemporaryFolder> TemporaryFolder::Make(const fs::path& parent, std::string_view prefix) {
-  TIDEMILL_RETURN_IF_ERROR(MakeFolders(parent));
-  std::string pattern = (parent / (std::string(prefix) + "XXXXXX")).string();
-  if (mkdtemp(pattern.data()) == nullptr) return IoError("can't make folder", pattern, errno);
-  return TemporaryFolder(pattern);
-}
-
-TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-
-TemporaryFolder& TemporaryFolder::operator=(TemporaryFolder&& other) noexcept {
-  std::swap(path_, other.path_);
-  return *this;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
-}
-
 Result<FileLock> FileLock::Acquire(const fs::path& path, int timeout_ms) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
   const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return IoError("can't open the lock", path, errno);
   FileLock lock(descriptor);
-  while (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  TIDEMILL_RETURN_IF_ERROR(lock.Lock(path, timeout_ms));
+  return lock;
+}
+
+Result<FileLock> FileLock::AcquireFolder(const fs::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return IoError("can't open the folder", path, errno);
+  FileLock lock(descriptor);
+  TIDEMILL_RETURN_IF_ERROR(lock.Lock(path, 0));
+  return lock;
+}
+
+Status FileLock::Lock(const fs::path& path, int timeout_ms) const {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return IoError("can't lock", path, errno);
     if (std::chrono::steady_clock::now() >= deadline) {
       return Unavailable("locked", "another process holds '" + path.string() + "'");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  return lock;
+  return Ok();
 }
 
 FileLock::FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
@@ -157,6 +151,47 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 
 FileLock::~FileLock() {
   if (descriptor_ >= 0) close(descriptor_);
+}
+
+Result<TemporaryFolder> TemporaryFolder::Make(const fs::path& parent, std::string_view prefix) {
+  TIDEMILL_RETURN_IF_ERROR(MakeFolders(parent));
+  // Whoever removes abandoned folders may take a new one for such before it is locked: then there is another one.
+  constexpr int kTriesMax = 100;
+  for (int tries = 1;; ++tries) {
+    std::string pattern = (parent / (std::string(prefix) + "XXXXXX")).string();
+    if (mkdtemp(pattern.data()) == nullptr) return IoError("can't make folder", pattern, errno);
+    auto lock = FileLock::AcquireFolder(pattern);
+    std::error_code ignored;
+    if (lock.ok() && fs::exists(pattern, ignored)) return TemporaryFolder(pattern, std::move(lock).value());
+    if (!lock.ok() && tries == kTriesMax) return std::move(lock).error();
+  }
+}
+
+void TemporaryFolder::RemoveAbandoned(const fs::path& parent) {
+  std::error_code code;
+  std::vector<fs::path> folders;
+  for (fs::directory_iterator it(parent, code), end; !code && it != end; it.increment(code)) {
+    std::error_code ignored;
+    if (it->is_directory(ignored) && !it->is_symlink(ignored)) folders.push_back(it->path());
+  }
+  for (const fs::path& folder : folders) {
+    const auto lock = FileLock::AcquireFolder(folder);
+    if (lock.ok()) fs::remove_all(folder, code);
+  }
+}
+
+TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept
+    : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
+
+TemporaryFolder& TemporaryFolder::operator=(TemporaryFolder&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(lock_, other.lock_);
+  return *this;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  if (!path_.empty()) fs::remove_all(path_, ignored);
 }
 
 }  // namespace tidemill

@@ -112,9 +112,7 @@ Json ReportToJson(const RetrieveOptions& options, const RetrieveReport& report) 
 
 Status RunJoin(const JoinArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
-  const std::filesystem::path temporary = workspace.state_folder / "tmp";
-  TIDEMILL_RETURN_IF_ERROR(MakeFolders(temporary));
-  TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Make(temporary, "show"));
+  TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder folder, TemporaryFolder::Make(workspace.temporary->path(), "show"));
   TIDEMILL_ASSIGN_OR_RETURN(const RetrieveOptions options, OptionsOf(arguments, folder.path() / "rows.parquet"));
   ProgressDisplay display(context.console);
   const auto report = RetrieveFeatures(workspace, options, context.Now(), display.AsProgress());

@@ -11,7 +11,7 @@ Result<JoinMemory> JoinMemory::Share(Workspace& workspace) {
   memory.database_mb_ = workspace.project.memory_limit_mb;
   memory.resources_.threads = workspace.project.threads;
   memory.resources_.memory_mb = std::max<int64_t>(memory.database_mb_ / 2, 1);
-  memory.resources_.temporary_folder = workspace.state_folder / "tmp";
+  memory.resources_.temporary_folder = workspace.temporary->path();
   TIDEMILL_ASSIGN_OR_RETURN(memory.session_, workspace.database->Connect());
   [[maybe_unused]] const Status lowered =
       memory.session_->Execute(fmt::format("SET memory_limit = '{}MiB'", memory.resources_.memory_mb));

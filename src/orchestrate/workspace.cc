@@ -112,7 +112,10 @@ Result<Workspace> OpenWorkspaceAt(Project project, const std::filesystem::path& 
   workspace.project = std::move(project);
   workspace.state_folder = state_folder;
   TIDEMILL_RETURN_IF_ERROR(MakeFolders(state_folder));
-  TIDEMILL_ASSIGN_OR_RETURN(workspace.database, OpenDatabase(workspace.project, state_folder / "tmp"));
+  // Databases of two processes in one folder would write over each other's files.
+  TemporaryFolder::RemoveAbandoned(state_folder / "tmp");
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.temporary, TemporaryFolder::Make(state_folder / "tmp", "process"));
+  TIDEMILL_ASSIGN_OR_RETURN(workspace.database, OpenDatabase(workspace.project, workspace.temporary->path()));
   TIDEMILL_ASSIGN_OR_RETURN(workspace.catalog, Catalog::Open(state_folder / "catalog.sqlite", clock));
   TIDEMILL_ASSIGN_OR_RETURN(workspace.lake, Lake::Open(*workspace.database, {.folder = state_folder / "lake"}));
   TIDEMILL_RETURN_IF_ERROR(Bind(workspace));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/files.h"
 #include "catalog/catalog.h"
 #include "feature/online/store.h"
 #include "lake/lake.h"
@@ -34,6 +35,7 @@ using Progress = std::function<void(const ProgressEvent&)>;
 struct Workspace {
   Project project;
   std::filesystem::path state_folder;
+  std::optional<TemporaryFolder> temporary;                 ///< for what doesn't fit into memory; of this process alone
   std::unique_ptr<Database> database;
   std::unique_ptr<Lake> lake;
   std::unique_ptr<Catalog> catalog;
