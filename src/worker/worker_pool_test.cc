@@ -81,6 +81,8 @@ class WorkerPoolTest : public ::testing::Test {
     return rows.ok() ? UserError("no_error", "it worked") : rows.error();
   }
 
+  static Place PlaceOf(const Error& error) { return error.place.value_or(Place()); }
+
   static int64_t Sum(const Columns& rows) {
     int64_t sum = 0;
     for (const int64_t value : rows.columns[0].ints) sum += value;
@@ -148,12 +150,52 @@ TEST_F(WorkerPoolTest, PlacesExceptionsInTheInnermostLineOfTheProject) {
   EXPECT_EQ(pool->started(), 1);
 }
 
+/// polars itself is not needed: what counts is the stream that its DataFrames give.
+TEST_F(WorkerPoolTest, TakesDataFramesLikeThoseOfPolars) {
+  const auto pool = WorkerPool::Make(Options());
+  PythonCall call = CallOf("import polars as pl\n\ndef table():\n    return pl.DataFrame({'n': [1, 2, None]})\n");
+  call.sources["polars.py"] = R"py(
+import pyarrow as pa
+
+class DataFrame:
+    def __init__(self, columns):
+        self.columns = columns
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return pa.table(self.columns).__arrow_c_stream__(requested_schema)
+)py";
+  const auto rows = Rows(*pool, call);
+  ASSERT_TRUE(rows.ok()) << rows.error().Format();
+  EXPECT_EQ(rows->rows(), 3U);
+  EXPECT_EQ(Sum(*rows), 3);
+  EXPECT_TRUE(rows->columns[0].IsNull(2));
+}
+
+TEST_F(WorkerPoolTest, TakesDataFramesOfPandas) {
+  const auto pool = WorkerPool::Make(Options());
+  const std::string source =
+      "import pandas as pd\n\ndef table():\n    rows = pd.DataFrame({'n': [1, 2, 3], 's': ['a', None, 'c']}, index=[7, 8, 9])\n"
+      "    return rows[rows['n'] != 2]\n";
+  const std::vector<Field> fields = {{"n", Type::kInt64}, {"s", Type::kText}};
+  const auto rows = Rows(*pool, CallOf(source, fields));
+  if (!rows.ok() && rows.error().message.find("No module named 'pandas'") != std::string::npos)
+    GTEST_SKIP() << "pandas is not installed for the tests' Python";
+  ASSERT_TRUE(rows.ok()) << rows.error().Format();
+  EXPECT_EQ(rows->columns[0].ints, (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(rows->columns[1].Text(1), "c");
+  const auto with_null =
+      Rows(*pool, CallOf("import pandas as pd\n\ndef table():\n    return pd.DataFrame({'n': [1, None, 3]})\n"));
+  ASSERT_TRUE(with_null.ok()) << with_null.error().Format();  // pandas makes floats of them
+  EXPECT_EQ(Sum(*with_null), 4);
+  EXPECT_TRUE(with_null->columns[0].IsNull(1));
+}
+
 TEST_F(WorkerPoolTest, TellsErrorsOfSyntax) {
   const auto pool = WorkerPool::Make(Options());
   const Error error = ErrorOf(*pool, "def table():\n    return (1\n");
   EXPECT_EQ(error.code, "python_syntax");
-  EXPECT_EQ(error.place->line, 2);
-  EXPECT_EQ(error.place->excerpt, "    return (1");
+  EXPECT_EQ(PlaceOf(error).line, 2);
+  EXPECT_EQ(PlaceOf(error).excerpt, "    return (1");
 }
 
 TEST_F(WorkerPoolTest, RefusesWhatIsNoTableOfTheDeclaredColumns) {
@@ -162,7 +204,7 @@ TEST_F(WorkerPoolTest, RefusesWhatIsNoTableOfTheDeclaredColumns) {
     const Error error = ErrorOf(
         *pool, "import datetime\nimport decimal\nimport pyarrow as pa\n\ndef table():\n    return " + result + "\n", columns);
     EXPECT_FALSE(error.hint.empty()) << result;
-    EXPECT_EQ(error.place->file, "tables/made.py") << result;
+    EXPECT_EQ(PlaceOf(error).file, "tables/made.py") << result;
     return error.code + ": " + error.message;
   };
   EXPECT_EQ(refusal("None"), "python_result: 'table' returned nothing (None), not a table");
@@ -249,7 +291,7 @@ def table():
   EXPECT_EQ(Sum(*rows), 10'000);
   const Error error = ErrorOf(*pool, "FAIL = True\n" + source);
   EXPECT_EQ(error.message, "ValueError: in the middle");
-  EXPECT_EQ(error.place->line, 8);
+  EXPECT_EQ(PlaceOf(error).line, 8);
   EXPECT_TRUE(Rows(*pool, CallOf(kGood)).ok());
   EXPECT_EQ(pool->started(), 1);
 }
