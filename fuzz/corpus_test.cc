@@ -25,7 +25,8 @@ void Replay(const char* name, int (*target)(const uint8_t* data, size_t size)) {
 TEST(FuzzCorpus, Programs) { Replay("program", FuzzProgram); }
 TEST(FuzzCorpus, States) { Replay("state", FuzzState); }
 TEST(FuzzCorpus, RecordsOfStates) { Replay("records", FuzzRecords); }
-TEST(FuzzCorpus, Pushes) { Replay("push", FuzzPush); }
+TEST(FuzzCorpus, RecordsOfPushes) { Replay("push", FuzzPush); }
+TEST(FuzzCorpus, BodiesOfPushes) { Replay("body", FuzzBody); }
 
 }  // namespace
 }  // namespace tidemill::fuzz

@@ -14,5 +14,7 @@ int FuzzState(const uint8_t* data, size_t size);
 int FuzzRecords(const uint8_t* data, size_t size);
 /// A record of the push log.
 int FuzzPush(const uint8_t* data, size_t size);
+/// The JSON that a client pushes, read under a contract.
+int FuzzBody(const uint8_t* data, size_t size);
 
 }  // namespace tidemill::fuzz

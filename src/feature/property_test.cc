@@ -396,6 +396,7 @@ class Trial {
   // ---- times and answers
 
   int64_t AnyTime() {
+    if (case_.queries.empty()) return 0;
     const int64_t time = TimeOf(case_.queries[Below(case_.queries.size())]);
     return time == kNoTime ? 0 : time;
   }
