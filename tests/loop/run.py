@@ -14,6 +14,7 @@ from derived import Derived  # noqa: E402
 from golden import Golden  # noqa: E402
 from leak import Leak  # noqa: E402
 from interruption import Interruption  # noqa: E402
+from joins import Joins  # noqa: E402
 from kernel_library import KernelLibrary  # noqa: E402
 from planning import Planning  # noqa: E402
 from pushing import Pushing  # noqa: E402
@@ -54,7 +55,7 @@ def main():
     parser.add_argument("--filter", default="", help="only tests whose name contains this text; some need those before them")
     arguments = parser.parse_args()
     os.environ.setdefault("TIDEMILL_PROGRAM", os.path.join(harness.ROOT, "build", arguments.preset, "bin", "tidemill"))
-    suites = (Stages, Golden, Leak, Interruption, Planning, Pushing, PythonTables, Derived, KernelLibrary)
+    suites = (Stages, Golden, Leak, Interruption, Planning, Pushing, PythonTables, Derived, Joins, KernelLibrary)
     results = [run_suite(suite, arguments.filter) for suite in suites]
     passed, failed = (sum(counts) for counts in zip(*results))
     print(f"{passed} passed, {failed} failed")

@@ -23,33 +23,29 @@ class OwnSpineTest : public testing::FeatureTest {
   }
   static ViewJoin View(const Program& program) { return {&program, "events", "happened", {"g"}, "v", {}}; }
 
-  Columns Answers(const Program& program, Columns spine) {
-    auto joined = JoinFeatures(*session_, std::move(spine), std::string(kOwnSpineTime), {View(program)}, kNow, 1);
-    EXPECT_TRUE(joined.ok()) << joined.error().Format();
-    return std::move(joined).value();
-  }
-};
-
-/// At any time an entity's answer is that of its latest change, or that of no rows before its first.
-TEST_F(OwnSpineTest, BetweenChangesAnswersStayAsTheyAre) {
-  std::mt19937_64 random(7);
-  for (int round = 0; round < 4; ++round) {
-    SCOPED_TRACE(round);
-    ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 150, 400)).ok());
-    Program program = Compile({"g"}, {Feature("n", "count(*)", {20, 50}), Feature("s", "last(s)"), Feature("x", "sum(x)", {35})},
-                              round % 2 == 0 ? std::optional<Duration>(Duration{45 * kSecond}) : std::nullopt);
-    if (round > 1) program.aggregates[0].delay = Duration{5 * kSecond};
-    const auto sql = ChangesBetween({View(program)}, Timestamp{-kSecond}, Timestamp{600 * kSecond});
-    ASSERT_TRUE(sql.ok()) << sql.error().Format();
-    const Columns changes = Answers(program, Query(*sql));
-    std::map<std::string, std::map<int64_t, size_t>> by_entity;
-    for (size_t row = 0; row < changes.rows(); ++row) {
-      by_entity[std::string(changes.columns[0].Text(row))][changes.columns[1].ints[row]] = row;
+  /// Hops, sessions, delays and a lateness.
+  static void Vary(std::mt19937_64& random, Program& program) {
+    const auto seconds = [&](uint64_t most) { return Duration{static_cast<int64_t>(1 + random() % most) * kSecond}; };
+    for (Aggregate& aggregate : program.aggregates) {
+      if (random() % 3 == 0) aggregate.delay = seconds(10);
+      if (aggregate.window && random() % 2 == 0) {
+        aggregate.hop = seconds(15);
+      } else if (random() % 2 == 0) {
+        aggregate.session = seconds(6);
+      }
     }
+    if (random() % 2 == 0) program.lateness = seconds(30);
+  }
+
+  void ExpectAnswersOfTheLatestChange(std::mt19937_64& random, const Program& program, const Columns& changes) {
+    std::map<std::string, std::map<int64_t, size_t>> by_entity;
+    for (size_t row = 0; row < changes.rows(); ++row)
+      by_entity[std::string(changes.columns[0].Text(row))][changes.columns[1].ints[row]] = row;
+    ASSERT_GE(by_entity.size(), 2U);
     Columns asked;
     asked.columns = {Column("g", Type::kText), Column(std::string(kOwnSpineTime), Type::kTimestamp)};
     for (const auto& [entity, times] : by_entity) {
-      for (int64_t second = 0; second < 600; second += 3) {
+      for (int64_t second = 0; second < 600; ++second) {
         asked.columns[0].AppendText(entity);
         asked.columns[1].AppendInt(second * kSecond + static_cast<int64_t>(random() % 2));
       }
@@ -61,9 +57,36 @@ TEST_F(OwnSpineTest, BetweenChangesAnswersStayAsTheyAre) {
       if (after == times.begin()) continue;
       for (size_t i = 2; i < answers.columns.size(); ++i) {
         ASSERT_TRUE(testing::SameBits(answers.columns[i].At(row), changes.columns[i].At(std::prev(after)->second)))
-            << answers.columns[i].name << " of " << answers.columns[0].Text(row) << " at " << answers.columns[1].ints[row];
+            << answers.columns[i].name << " of " << answers.columns[0].Text(row) << " at " << answers.columns[1].ints[row] << ": "
+            << FormatValue(answers.columns[i].At(row)) << ", at its latest change (" << std::prev(after)->first << ") "
+            << FormatValue(changes.columns[i].At(std::prev(after)->second)) << " " << program.ToJson();
       }
     }
+  }
+
+  Columns Answers(const Program& program, Columns spine) {
+    auto joined = JoinFeatures(*session_, std::move(spine), std::string(kOwnSpineTime), {View(program)}, kNow, 1);
+    EXPECT_TRUE(joined.ok()) << joined.error().Format();
+    return std::move(joined).value();
+  }
+};
+
+/// At any time an entity's answer is that of its latest change, or that of no rows before its first.
+TEST_F(OwnSpineTest, BetweenChangesAnswersStayAsTheyAre) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 16; ++round) {
+    SCOPED_TRACE(round);
+    ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 150, 400)).ok());
+    Program program = Compile(
+        {"g"},
+        {Feature("n", "count(*)", {20, 50}), Feature("s", "last(s)"), Feature("x", "sum(x)", {35}), Feature("all", "count(*)")},
+        round % 2 == 0 ? std::optional<Duration>(Duration{45 * kSecond}) : std::nullopt);
+    if (round % 4 > 1) program.aggregates[0].delay = Duration{5 * kSecond};
+    if (round >= 4) Vary(random, program);
+    const auto sql = ChangesBetween({View(program)}, Timestamp{-kSecond}, Timestamp{700 * kSecond});
+    ASSERT_TRUE(sql.ok()) << sql.error().Format();
+    ExpectAnswersOfTheLatestChange(random, program, Answers(program, Query(*sql)));
+    if (HasFatalFailure()) return;
   }
 }
 
