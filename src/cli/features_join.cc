@@ -107,6 +107,8 @@ Json ReportToJson(const RetrieveOptions& options, const RetrieveReport& report) 
     json["table"] = "features." + options.table;
     json["snapshot"] = *report.snapshot;
   }
+  json["failures"] = Json::array();
+  for (const ValueFailures& failures : report.failures) json["failures"].push_back(failures.ToJson());
   return json;
 }
 
@@ -120,6 +122,7 @@ Status RunJoin(const JoinArguments& arguments, CommandContext& context) {
     const bool in_sql = report.error().place.has_value() && !IsName(options.spine);
     return in_sql ? PlaceInStatement(report.error(), options.spine, "spine") : report.error();
   }
+  for (const ValueFailures& failures : report->failures) context.console.Tell(fmt::format("warning: {}\n", failures.Sentence()));
   if (arguments.output.empty()) return Show(workspace, options.file, *report, context);
   if (context.json) return context.console.WriteJson(ReportToJson(options, *report));
   context.console.Tell(fmt::format("{} {} rows with {} columns in {}, {}\n", context.console.ErrStyle(Style::kGood, "✓"),

@@ -434,6 +434,7 @@ Result<Program> CompileView(const FeatureViewAsset& view, const TableAsset& tabl
   program.ttl = view.ttl;
   program.lookback = view.lookback;
   program.lateness = view.lateness;
+  program.fails_on_error = view.fails_on_error;
   TIDEMILL_ASSIGN_OR_RETURN(program.keys, KeyFields(view, table_fields));
   std::vector<Error> errors;
   ZoneReader zones(session);

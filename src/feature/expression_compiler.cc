@@ -128,7 +128,20 @@ Result<TypedExpression> ExpressionCompiler::CastTo(const Json& tree, TypedExpres
   return cast;
 }
 
+Result<TypedExpression> ExpressionCompiler::Tried(const Json& tree, TypedExpression value) const {
+  if (value.expression.kind == Expression::Kind::kConstant) return value;
+  const Type type = value.expression.type;
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression tried, Finish(tree, CallOf("try", type, {std::move(value.expression)})));
+  value.expression = std::move(tried.expression);
+  return value;
+}
+
 Result<TypedExpression> ExpressionCompiler::Cast(const Json& tree) {
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression cast, CastOnce(tree));
+  return tree.value("try_cast", false) ? Tried(tree, std::move(cast)) : Result<TypedExpression>(std::move(cast));
+}
+
+Result<TypedExpression> ExpressionCompiler::CastOnce(const Json& tree) {
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression value, Compile(tree["child"]));
   const std::string name = tree["cast_type"].value("id", "");
   if (const auto range = IntegerRange(name)) {
@@ -273,6 +286,10 @@ Result<TypedExpression> ExpressionCompiler::Operator(const Json& tree) {
                                                             {"CONJUNCTION_AND", "and"},
                                                             {"CONJUNCTION_OR", "or"}};
   const auto name = kNames.find(type);
+  if (type == "OPERATOR_TRY") {
+    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression value, Compile(tree["children"][0]));
+    return Tried(tree, std::move(value));
+  }
   if (type == "ARRAY_EXTRACT" || type == "ARRAY_SLICE" || type == "ARRAY_CONSTRUCTOR" || type == "STRUCT_EXTRACT")
     return ListOperator(tree, type);
   if (name == kNames.end()) {

@@ -52,6 +52,9 @@ class ExpressionCompiler {
  private:
   Result<TypedExpression> Constant(const Json& tree) const;
   Result<TypedExpression> Cast(const Json& tree);
+  Result<TypedExpression> CastOnce(const Json& tree);
+  /// Null without a failure where the value can't be computed.
+  Result<TypedExpression> Tried(const Json& tree, TypedExpression value) const;
   Result<TypedExpression> DecimalLiteral(const Json& tree, const Json& content, const Json& info) const;
   Result<TypedExpression> ToDecimal(const Json& tree, TypedExpression value, DecimalShape shape) const;
   Result<TypedExpression> FromDecimal(const Json& tree, TypedExpression value, Type type) const;

@@ -92,7 +92,8 @@ std::string CanonicalFunction(std::string_view name) {
 }
 
 bool IsKnownFunction(const std::string& name) {
-  if (name.starts_with("decimal")) return false;  // what casts and aggregates of decimals are compiled to
+  // What casts and aggregates of decimals are compiled to, and what a checked join asks.
+  if (name.starts_with("decimal") || name == "failed") return false;
   constexpr std::array<std::string_view, 6> kCompiledAway = {"nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
   const std::vector<std::string> names = FunctionNames();
   return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||

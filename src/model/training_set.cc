@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "feature/batch/checked_join.h"
 #include "feature/batch/spine_block.h"
 #include "model/input_columns.h"
 #include "model/row_selection.h"
@@ -92,7 +93,7 @@ std::vector<ViewJoin> JoinsOf(const FeaturePlan& plan, const TableSql& table_sql
 /// Makes rows of what the join gives, batch by batch.
 class JoinedFeatureRows : public FeatureRows {
  public:
-  JoinedFeatureRows(const FeaturePlan& plan, std::unique_ptr<FeatureJoin> join, bool labelled_only, Timestamp now)
+  JoinedFeatureRows(const FeaturePlan& plan, std::unique_ptr<CheckedJoin> join, bool labelled_only, Timestamp now)
       : plan_(plan), join_(std::move(join)), labelled_only_(labelled_only), now_(now) {}
 
   Status Begin() {
@@ -104,6 +105,7 @@ class JoinedFeatureRows : public FeatureRows {
   }
   const std::vector<Field>& fields() const override { return fields_; }
   int64_t spine_rows() const override { return join_->spine_rows(); }
+  std::vector<ValueFailures> failures() const override { return join_->failures(); }
 
   Result<std::optional<Columns>> Next() override {
     while (true) {
@@ -130,7 +132,7 @@ class JoinedFeatureRows : public FeatureRows {
   }
 
   const FeaturePlan& plan_;
-  std::unique_ptr<FeatureJoin> join_;
+  std::unique_ptr<CheckedJoin> join_;
   const bool labelled_only_;
   const Timestamp now_;
   std::vector<Field> fields_;
@@ -146,20 +148,23 @@ Result<std::unique_ptr<FeatureRows>> FeatureRows::Start(const FeaturePlan& plan,
   request.views = JoinsOf(plan, table_sql);
   request.now = now;
   request.resources = resources;
-  TIDEMILL_ASSIGN_OR_RETURN(auto join, FeatureJoin::Start(session, request));
+  TIDEMILL_ASSIGN_OR_RETURN(auto join, CheckedJoin::Start(session, request));
   auto rows = std::make_unique<JoinedFeatureRows>(plan, std::move(join), wanted.labelled_only, now);
   TIDEMILL_RETURN_IF_ERROR(rows->Begin());
   return std::unique_ptr<FeatureRows>(std::move(rows));
 }
 
 Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
-                          Timestamp now, int threads) {
+                          Timestamp now, int threads, std::vector<ValueFailures>* failures) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto rows, FeatureRows::Start(plan, session, table_sql, wanted, now, {.threads = threads}));
   Columns all;
   for (const Field& field : rows->fields()) all.columns.emplace_back(field.name, field.type);
   while (true) {
     TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Columns> batch, rows->Next());
-    if (!batch) return all;
+    if (!batch) {
+      if (failures != nullptr) *failures = rows->failures();
+      return all;
+    }
     for (size_t i = 0; i < all.columns.size(); ++i) AppendRows(batch->columns[i], 0, batch->rows(), all.columns[i]);
   }
 }

@@ -11,6 +11,7 @@
 #include "feature/batch/join.h"
 #include "feature/online/store.h"
 #include "feature/program/program.h"
+#include "feature/value_failures.h"
 #include "lake/lake.h"
 #include "project/project.h"
 
@@ -79,10 +80,12 @@ class FeatureRows {
   virtual const std::vector<Field>& fields() const = 0;
   virtual int64_t spine_rows() const = 0;  ///< of which some may turn out to have no label
   virtual Result<std::optional<Columns>> Next() = 0;
+  /// Values that could not be computed so far, by view.
+  virtual std::vector<ValueFailures> failures() const = 0;
 };
 /// All of them.
 Result<Columns> BuildRows(const FeaturePlan& plan, Session& session, const TableSql& table_sql, const RowsWanted& wanted,
-                          Timestamp now, int threads);
+                          Timestamp now, int threads, std::vector<ValueFailures>* failures = nullptr);
 
 /// The feature rows for requests (same columns as BuildRows has for inputs), from the online store at `time`. `requests` hold
 /// FeaturePlan::request_fields. Equal bit for bit to BuildRows for the same row and time. `found`, where it is wanted: whether

@@ -316,7 +316,7 @@ Result<TrainingInput> BuildTrainingInput(const Project& project, const FeaturePl
   RowsWanted wanted;
   wanted.until = now;
   wanted.labelled_only = true;
-  TIDEMILL_ASSIGN_OR_RETURN(input.rows, BuildRows(plan, session, tables, wanted, now, project.threads));
+  TIDEMILL_ASSIGN_OR_RETURN(input.rows, BuildRows(plan, session, tables, wanted, now, project.threads, &input.failures));
   if (input.rows.rows() == 0) {
     return UserError("no_training_rows", fmt::format("model '{}' has no labelled rows known by {}", plan.model, FormatTimestamp(now)),
                      fmt::format("look at the spine with 'tidemill show {}', and at the project clock (--now)", plan.spine));
@@ -376,6 +376,7 @@ Result<TrainReport> TrainAndGate(Workspace& workspace, const std::string& model,
   TIDEMILL_ASSIGN_OR_RETURN(const auto versions, workspace.catalog->ModelVersions(model));
   TIDEMILL_RETURN_IF_ERROR(workspace.lake->Pin(snapshot, fmt::format("{}@{}", model, versions.size() + 1)));
   TrainReport report;
+  report.failures = input.failures;
   report.accepted = version.status == "accepted";
   report.rows = static_cast<int64_t>(input.rows.rows());
   TIDEMILL_ASSIGN_OR_RETURN(report.version,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "feature/value_failures.h"
 #include "model/trainer.h"
 #include "monitor/monitor.h"
 #include "orchestrate/workspace.h"
@@ -33,6 +34,7 @@ struct TrainReport {
   int64_t version = 0;
   bool accepted = false;
   int64_t rows = 0;
+  std::vector<ValueFailures> failures{};
   std::string text;  ///< "version 2 accepted: auc 0.781" or which gates refused
 };
 /// Builds the training set at `now`, trains, evaluates, passes the gates, stores the package and the version, and, when accepted, moves the
@@ -44,6 +46,7 @@ struct TrainingInput {
   Columns rows;
   SplitTimes split;
   std::string sha256;  ///< of the rows, every bit of them in order
+  std::vector<ValueFailures> failures{};
 };
 Result<TrainingInput> BuildTrainingInput(const Project& project, const FeaturePlan& plan, Session& session, const TableSql& tables, Timestamp now);
 

@@ -10,6 +10,7 @@
 #include "feature/batch/join_output.h"
 #include "feature/batch/own_spine.h"
 #include "orchestrate/asset_names.h"
+#include "orchestrate/failed_values.h"
 #include "orchestrate/join_memory.h"
 
 namespace tidemill {
@@ -72,7 +73,7 @@ Status SetSpine(Workspace& workspace, const RetrieveOptions& options, Timestamp 
 }
 
 /// Writes the join to a file; progress on the way.
-Result<int64_t> WriteFile(Workspace& workspace, const FeatureJoinRequest& request, const std::filesystem::path& path,
+Result<WrittenJoin> WriteFile(Workspace& workspace, const FeatureJoinRequest& request, const std::filesystem::path& path,
                           const std::string& name, const Progress& progress, std::chrono::steady_clock::time_point start) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto reading, workspace.lake->Connect());
   TIDEMILL_ASSIGN_OR_RETURN(const auto writing, workspace.database->Connect());
@@ -102,7 +103,10 @@ Result<RetrieveReport> RetrieveFeatures(Workspace& workspace, const RetrieveOpti
   TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder staging, TemporaryFolder::Make(folder, "retrieve"));
   const std::filesystem::path path = to_table ? staging.path() / "rows.parquet" : options.file;
   RetrieveReport report;
-  TIDEMILL_ASSIGN_OR_RETURN(report.rows, WriteFile(workspace, request, path, name, progress, start));
+  auto written = WriteFile(workspace, request, path, name, progress, start);
+  if (!written.ok()) return PlaceFailedValues(workspace.project, std::move(written).error());
+  report.rows = written->rows;
+  report.failures = std::move(written->failures);
   const std::string stored = fmt::format("read_parquet({})", QuoteText(path.string()));
   TIDEMILL_ASSIGN_OR_RETURN(report.columns, workspace.parser->Describe("SELECT * FROM " + stored));
   if (to_table) {

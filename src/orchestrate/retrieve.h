@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "feature/value_failures.h"
 #include "orchestrate/workspace.h"
 
 namespace tidemill {
@@ -25,6 +26,7 @@ struct RetrieveReport {
   double seconds = 0;
   std::vector<Field> columns;
   std::optional<int64_t> snapshot;  ///< that made the table
+  std::vector<ValueFailures> failures{};
 };
 
 /// Joins views to a spine point in time, and stores the result. Progress tells the rows done; its asset is the file or table.

@@ -9,6 +9,7 @@
 #include "base/number_text.h"
 #include "ingest/ingest.h"
 #include "orchestrate/asset_names.h"
+#include "orchestrate/failed_values.h"
 #include "orchestrate/model_steps.h"
 #include "orchestrate/verify_view.h"
 #include "serve/materialize.h"
@@ -110,7 +111,7 @@ class Runner {
       failed_.insert(node.name);
       record.status = "failed";
       record.error = outcome.error().message;
-      errors_.push_back(outcome.error());
+      errors_.push_back(PlaceFailedValues(workspace_.project, outcome.error()));
       Tell(ProgressEvent::Kind::kFailed, name, record.error, record.seconds);
     }
     return Keep(record);
@@ -230,6 +231,7 @@ class Runner {
     TIDEMILL_ASSIGN_OR_RETURN(const auto before, workspace_.catalog->State(name));
     if (before && before->detail.contains("rebuilt_until")) state.detail["rebuilt_until"] = before->detail["rebuilt_until"];
     if (report->second.rebuilt) state.detail["rebuilt_until"] = options_.now.micros;
+    if (report->second.failures.any()) summary_.notes.push_back(report->second.failures.Sentence());
     TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
     TIDEMILL_ASSIGN_OR_RETURN(const std::string verified, Verified(name));
     return StepOutcome{report->second.rows, fmt::format("{} into {} entities (all views {:.2f} s){}", RowsText(report->second.rows),
@@ -311,6 +313,7 @@ class Runner {
     AssetState state = NewState(node, node.name);
     state.version = std::to_string(report.version);
     TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
+    for (const ValueFailures& failures : report.failures) summary_.notes.push_back(node.name + ": " + failures.Sentence());
     summary_.notes.push_back(fmt::format("{}: {} ({})", node.name, report.text, planned_.at(node.name).reason));
     return StepOutcome{report.rows, fmt::format("{}, {}", RowsText(report.rows), report.text)};
   }

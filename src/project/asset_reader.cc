@@ -319,6 +319,7 @@ FeatureViewAsset AssetReader::ReadView(const std::string& name, const YamlNode& 
   if (const YamlNode* ttl = document.Find("ttl")) view.ttl = ReadDuration(ttl, {});
   view.lookback = ReadDuration(document.Find("lookback"), view.lookback);
   if (const YamlNode* lateness = document.Find("lateness")) view.lateness = ReadDuration(lateness, {});
+  view.fails_on_error = TextOf(document, "on_error") == "fail";
   for (const YamlEntry& feature : Part(document, "features").entries) view.features.push_back(ReadFeature(feature, document));
   CheckFeatureColumns(view, document);
   return view;

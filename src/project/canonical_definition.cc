@@ -106,6 +106,7 @@ std::string CanonicalDefinition(const FeatureViewAsset& view, const CanonicalExp
   json["ttl"] = view.ttl ? Json(FormatDuration(*view.ttl)) : Json(nullptr);
   json["lookback"] = FormatDuration(view.lookback);
   if (view.lateness) json["lateness"] = FormatDuration(*view.lateness);
+  if (view.fails_on_error) json["on_error"] = "fail";
   json["features"] = Json::object();
   for (const FeatureDefinition& feature : view.features) {
     Json one = {{"value", canonical(feature.value)}, {"windows", Json::array()}, {"default", ValueAsJson(feature.default_value)}};

@@ -102,6 +102,7 @@ struct FeatureViewAsset {
   std::optional<Duration> ttl;       ///< rows older than this at the time asked are not seen
   Duration lookback{kMicrosPerDay};  ///< how far back an online query may ask
   std::optional<Duration> lateness;  ///< rows that became known later than this after their event time are never seen
+  bool fails_on_error = false;       ///< a value that can't be computed stops what brings or joins rows, instead of being null
   std::vector<FeatureDefinition> features;
   Place place;
 };

@@ -69,6 +69,15 @@ std::string JoinWithOr(const std::vector<std::string>& words) {
   return joined;
 }
 
+/// Of an enumeration; null, which YAML writes as a word too, is not one of them.
+std::vector<std::string> AllowedWords(const Json& schema) {
+  std::vector<std::string> words;
+  for (const Json& allowed : schema["enum"]) {
+    if (allowed.is_string()) words.push_back(allowed.get<std::string>());
+  }
+  return words;
+}
+
 std::string Expected(const Json& schema) {
   if (schema.contains("title")) return schema["title"].get<std::string>();
   if (schema.contains("enum")) return "one of the allowed words";
@@ -173,7 +182,7 @@ void SchemaValidator::ReportType(const Json& schema, const YamlNode& node, const
   std::string message =
       subject.name + (empty ? " is empty; it must be " : " must be ") + Expected(schema) + (empty ? "" : ", not " + Found(node));
   std::string hint = TypeHint(schema, node);
-  if (schema.contains("enum")) hint = SuggestionHint(node.text, schema["enum"].get<std::vector<std::string>>());
+  if (schema.contains("enum")) hint = SuggestionHint(node.text, AllowedWords(schema));
   Report("wrong_type", std::move(message), scalar ? node.place : subject.place, std::move(hint));
 }
 
@@ -290,7 +299,7 @@ void SchemaValidator::CheckSequence(const Json& schema, const YamlNode& node, co
 
 void SchemaValidator::CheckScalar(const Json& schema, const YamlNode& node, const Subject& subject) {
   if (schema.contains("enum")) {
-    const auto allowed = schema["enum"].get<std::vector<std::string>>();
+    const std::vector<std::string> allowed = AllowedWords(schema);
     if (std::find(allowed.begin(), allowed.end(), node.text) == allowed.end()) {
       Report("unknown_value", subject.name + " can't be " + Shown(node.text), node.place, SuggestionHint(node.text, allowed));
     }

@@ -46,9 +46,11 @@ TEST(SchemaValidator, AcceptsWhatTheFormatsAllow) {
   EXPECT_EQ(Problems("source", "from: {files: a.csv, null: NA}\n"), "");
   EXPECT_EQ(Problems("table", "key: [id]\ntimestamp: t\nknown_at: t\nupdate: append\n"), "");
   EXPECT_EQ(Problems("feature_view", kView), "");
+  EXPECT_EQ(Problems("feature_view", "on_error: null\n" + std::string(kView)), "");
+  EXPECT_NE(Problems("feature_view", "on_error: stop\n" + std::string(kView)), "");
   EXPECT_EQ(
       Problems("feature_view",
-               "entity: [id]\nfrom: orders\nttl: 7d\nlookback: 4w\ndelay: 2h\nhop: 1h\nlateness: 0s\nmax_events: 100\nfeatures:\n"
+               "entity: [id]\nfrom: orders\nttl: 7d\nlookback: 4w\ndelay: 2h\nhop: 1h\nlateness: 0s\nmax_events: 100\non_error: fail\nfeatures:\n"
                "  a: {value: last(x), default: none, delay: 0s}\n  b: {value: 1, default: 0.5, max_events: 10}\n"
                "  c: {value: count(*), session: 30m}\n  d: {value: count(*), windows: [7d], hop: 1d}\n"),
       "");

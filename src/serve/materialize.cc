@@ -57,7 +57,10 @@ Result<OnlineWork> OnlineWork::FromJson(const Json& json) {
 
 Json OnlineSummary::ToJson() const {
   Json json = {{"views", Json::object()}};
-  for (const auto& [name, report] : views) json["views"][name] = {{"rows", report.rows}, {"entities", report.entities}, {"rebuilt", report.rebuilt}};
+  for (const auto& [name, report] : views) {
+    json["views"][name] = {{"rows", report.rows}, {"entities", report.entities}, {"rebuilt", report.rebuilt}};
+    if (report.failures.any()) json["views"][name]["failures"] = report.failures.ToJson();
+  }
   return json;
 }
 
@@ -67,7 +70,8 @@ Result<OnlineSummary> OnlineSummary::FromJson(const Json& json) {
     return InternalError("the server's answer is not a summary");
   for (const auto& [name, report] : json["views"].items()) {
     if (!report.is_object()) return InternalError("the server's answer is not a summary");
-    summary.views[name] = {report.value("rows", int64_t{0}), report.value("entities", int64_t{0}), report.value("rebuilt", false)};
+    summary.views[name] = {report.value("rows", int64_t{0}), report.value("entities", int64_t{0}), report.value("rebuilt", false),
+                           ValueFailures::FromJson(report.value("failures", Json()))};
   }
   return summary;
 }

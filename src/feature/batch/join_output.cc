@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/files.h"
+#include "feature/batch/checked_join.h"
 
 namespace tidemill {
 namespace {
@@ -43,17 +44,17 @@ RowStream JoinedRows(FeatureJoin& join, JoinProgress progress) {
   return rows;
 }
 
-Result<int64_t> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
+Result<WrittenJoin> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
                           const std::filesystem::path& path, const JoinProgress& progress) {
   const std::filesystem::path partial = path.string() + ".partial";
   TIDEMILL_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(partial, 0));
   PartialFile file(partial);
-  TIDEMILL_ASSIGN_OR_RETURN(const auto join, FeatureJoin::Start(reading, request));
+  TIDEMILL_ASSIGN_OR_RETURN(const auto join, CheckedJoin::Start(reading, request));
   TIDEMILL_RETURN_IF_ERROR(writing.ExecuteOver(
       "tidemill_joined", JoinedRows(*join, progress),
       fmt::format("COPY tidemill_joined TO {} (FORMAT parquet, USE_TMP_FILE false)", QuoteText(partial.string()))));
   TIDEMILL_RETURN_IF_ERROR(file.RenameTo(path));
-  return join->spine_rows();
+  return WrittenJoin{join->spine_rows(), join->failures()};
 }
 
 }  // namespace tidemill

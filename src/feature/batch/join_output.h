@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "feature/batch/feature_join.h"
+#include "feature/value_failures.h"
 
 namespace tidemill {
 
@@ -14,11 +15,15 @@ using JoinProgress = std::function<void(int64_t done, int64_t total)>;
 /// The rows of a join as they are made, for ExecuteOver(). The join must outlive them.
 RowStream JoinedRows(FeatureJoin& join, JoinProgress progress);
 
+struct WrittenJoin {
+  int64_t rows = 0;
+  std::vector<ValueFailures> failures;
+};
+
 /// Joins and writes a Parquet file, in the spine's order, without holding it. The file appears when it is whole: until then it
 /// is PATH.partial, which goes away on failure and which a later run overwrites. `writing` is another session, whose default
-/// schema is its own memory. Returns the number of rows. Codes: "locked" (somebody else is writing it), "disk_full", those of
-/// FeatureJoin.
-Result<int64_t> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
+/// schema is its own memory. Codes: "locked" (somebody else is writing it), "disk_full", those of CheckedJoin.
+Result<WrittenJoin> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
                           const std::filesystem::path& path, const JoinProgress& progress);
 
 }  // namespace tidemill

@@ -46,7 +46,9 @@ class Materializer {
     space_->SetNow(now_);
     const std::string unread = fmt::format("NOT ({})", ReadCondition(position.known_until, position.sequence_until));
     // A row that is pushed for a later time is in the states at once, so one that comes from the lake is too.
-    TIDEMILL_RETURN_IF_ERROR(Bring(Follows() ? unread : ReadCondition(next.known_until, next.sequence_until) + " AND " + unread));
+    const std::string condition = Follows() ? unread : ReadCondition(next.known_until, next.sequence_until) + " AND " + unread;
+    TIDEMILL_RETURN_IF_ERROR(Check(condition));
+    TIDEMILL_RETURN_IF_ERROR(Bring(condition));
     TIDEMILL_RETURN_IF_ERROR(Finish(next));
     TIDEMILL_RETURN_IF_ERROR(store_.states().Sweep(space_));
     return report_;
@@ -91,6 +93,7 @@ class Materializer {
     space_->SetNow(now_);
     TIDEMILL_RETURN_IF_ERROR(ClearGeneration(store_, program_.view, next.generation));
     const std::string read = ReadCondition(next.known_until, next.sequence_until);
+    TIDEMILL_RETURN_IF_ERROR(Check(read));
     TIDEMILL_RETURN_IF_ERROR(Bring(read));
     const auto take_over = [&]() -> Status {
       if (Follows()) {
@@ -113,6 +116,12 @@ class Materializer {
     store_.states().Moved(program_.view);
     report_.entities = static_cast<int64_t>(touched_.size());
     return Ok();
+  }
+
+  /// Counts the values of rows that can't be computed.
+  Status Check(const std::string& condition) {
+    TIDEMILL_ASSIGN_OR_RETURN(report_.failures, FailuresInRows(session_, program_, table_sql_, event_time_, condition));
+    return program_.fails_on_error && report_.failures.any() ? Status(FailedValues(report_.failures)) : Ok();
   }
 
   /// Adds rows of the table to the states.

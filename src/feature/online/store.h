@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "feature/entity_key.h"
 #include "feature/program/program.h"
+#include "feature/value_failures.h"
 #include "sql/database.h"
 
 namespace tidemill {
@@ -63,13 +64,15 @@ struct MaterializeReport {
   int64_t rows = 0;
   int64_t entities = 0;
   bool rebuilt = false;  ///< everything was read, not only what is new
+  ValueFailures failures{};  ///< among the rows read
 };
 
 /// Brings a view's states in the store up to `now` from its table: only rows that became known since the last time, or that were
 /// added late (by `_seq`). Everything is read anew when the program has changed, when rows that were read before have
 /// changed or gone, and when `now` went back; readers see the old states until the new ones are complete. Killed at any point,
 /// the next call finishes the work. Rows older than what a query within the look-back can see are left out. `pushes`: those that the
-/// store takes, when it does; the table of a view that follows them has to show at once what they brought into the lake.
+/// store takes, when it does; the table of a view that follows them has to show at once what they brought into the lake. Code
+/// "values_failed" when the view fails on errors, before anything is changed.
 Result<MaterializeReport> MaterializeView(OnlineStore& store, const Program& program, const std::string& table_sql,
                                           const std::string& event_time, Session& session, Timestamp now,
                                           OnlinePushes* pushes = nullptr);

@@ -154,7 +154,7 @@ Datum MultiplyDecimals(const Datum& a, const Datum& b, const Datum& width) {
   return __builtin_mul_overflow(a.decimal(), b.decimal(), &result) ? Datum::Failed() : Decimal(result, width.integer);
 }
 Datum RemainderDecimals(const Datum& a, const Datum& b) {
-  return b.decimal() == 0 ? Datum::Failed() : Datum::Decimal(a.decimal() % b.decimal());
+  return b.decimal() == 0 ? Datum::Null() : Datum::Decimal(a.decimal() % b.decimal());
 }
 Datum NegateDecimal(const Datum& a) { return Datum::Decimal(-a.decimal()); }
 Datum AbsoluteDecimal(const Datum& a) { return Datum::Decimal(Magnitude(a.decimal())); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/text_distance.h"
 
@@ -103,6 +104,19 @@ Datum In(const Node& node, Evaluation& evaluation) {
 Datum IsNull(const Node& node, Evaluation& evaluation) { return Datum::Bool(Evaluate(node.arguments[0], evaluation).null); }
 Datum IsNotNull(const Node& node, Evaluation& evaluation) { return Datum::Bool(!Evaluate(node.arguments[0], evaluation).null); }
 
+/// What could not be computed is null without being counted.
+Datum Try(const Node& node, Evaluation& evaluation) {
+  const uint64_t failures = evaluation.failures;
+  const Datum value = Evaluate(node.arguments[0], evaluation);
+  evaluation.failures = failures;
+  return value;
+}
+Datum Failed(const Node& node, Evaluation& evaluation) {
+  const uint64_t failures = evaluation.failures;
+  Evaluate(node.arguments[0], evaluation);
+  return Datum::Bool(std::exchange(evaluation.failures, failures) != failures);
+}
+
 Datum Concatenate(const Node& node, Evaluation& evaluation) {
   std::string& text = evaluation.texts.Add();
   for (const Node& argument : node.arguments) {
@@ -157,6 +171,8 @@ const std::vector<Variadic>& VariadicFunctions() {
                                                    {"in", 2, kAny, {}, Type::kBool, In},
                                                    {"is_null", 1, 1, {}, Type::kBool, IsNull},
                                                    {"is_not_null", 1, 1, {}, Type::kBool, IsNotNull},
+                                                   {"try", 1, 1, {}, {}, Try},
+                                                   {"failed", 1, 1, {}, Type::kBool, Failed},
                                                    {"concat", 1, kAny, Type::kText, Type::kText, Concatenate},
                                                    {"concat_ws", 2, kAny, Type::kText, Type::kText, ConcatenateWith},
                                                    {"list_value", 1, kAny, {}, {}, MakeListOf, true}};

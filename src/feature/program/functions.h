@@ -60,7 +60,8 @@ const std::vector<ScalarFunction>& ScalarFunctions();
 
 /// The function for exactly these types, or an error. Beyond ScalarFunctions(), for arguments of one type T:
 /// comparisons (=, <>, <, <=, >, >=, is_distinct, is_not_distinct) -> boolean; coalesce, least, greatest (any number) -> T;
-/// in -> boolean; is_null, is_not_null -> boolean; and, or over any number of booleans; concat, concat_ws over any number of
+/// in -> boolean; is_null, is_not_null -> boolean; try -> T, without counting failures; failed -> boolean: whether it could not
+/// be computed; and, or over any number of booleans; concat, concat_ws over any number of
 /// texts; list_value over any number of elements. `cast` converts to `result` (the other functions ignore it).
 Result<ScalarFunction> ResolveFunction(std::string_view function, std::span<const Type> arguments, Type result);
 

@@ -25,14 +25,17 @@ Datum MultiplyIntegers(const Datum& a, const Datum& b) {
   int64_t result = 0;
   return __builtin_mul_overflow(a.integer, b.integer, &result) ? Datum::Failed() : Datum::Integer(result);
 }
-bool CannotDivide(const Datum& a, const Datum& b) {
-  return b.integer == 0 || (b.integer == -1 && a.integer == std::numeric_limits<int64_t>::min());
+bool QuotientOverflows(const Datum& a, const Datum& b) {
+  return b.integer == -1 && a.integer == std::numeric_limits<int64_t>::min();
 }
+/// By zero it is null, which is no failure.
 Datum DivideIntegers(const Datum& a, const Datum& b) {
-  return CannotDivide(a, b) ? Datum::Failed() : Datum::Integer(a.integer / b.integer);
+  if (b.integer == 0) return Datum::Null();
+  return QuotientOverflows(a, b) ? Datum::Failed() : Datum::Integer(a.integer / b.integer);
 }
 Datum RemainderIntegers(const Datum& a, const Datum& b) {
-  return CannotDivide(a, b) ? Datum::Failed() : Datum::Integer(a.integer % b.integer);
+  if (b.integer == 0) return Datum::Null();
+  return QuotientOverflows(a, b) ? Datum::Failed() : Datum::Integer(a.integer % b.integer);
 }
 Datum NegateInteger(const Datum& a) { return SubtractIntegers(Datum::Integer(0), a); }
 Datum AbsoluteInteger(const Datum& a) { return a.integer < 0 ? NegateInteger(a) : a; }
@@ -62,7 +65,7 @@ Datum MultiplyNumbers(const Datum& a, const Datum& b) { return Datum::Number(a.n
 Datum DivideNumbers(const Datum& a, const Datum& b) { return Datum::Number(a.number / b.number); }
 /// `//` of numbers divides without cutting, as DuckDB's does; by zero it is null.
 Datum DivideNumbersOrNull(const Datum& a, const Datum& b) {
-  return b.number == 0 ? Datum::Failed() : Datum::Number(a.number / b.number);
+  return b.number == 0 ? Datum::Null() : Datum::Number(a.number / b.number);
 }
 Datum RemainderNumbers(const Datum& a, const Datum& b) { return Datum::Number(std::fmod(a.number, b.number)); }
 Datum NegateNumber(const Datum& a) { return Datum::Number(-a.number); }

@@ -292,6 +292,7 @@ Json Program::ToJson() const {
   if (ttl) result["ttl_us"] = ttl->micros;
   result["lookback_us"] = lookback.micros;
   if (lateness) result["lateness_us"] = lateness->micros;
+  if (fails_on_error) result["on_error"] = "fail";
   return result;
 }
 
@@ -311,6 +312,10 @@ Result<Program> Program::FromJson(const Json& json) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::optional<Duration> lookback, DurationMember(json, "lookback_us"));
   program.lookback = lookback.value_or(Duration{0});
   TIDEMILL_ASSIGN_OR_RETURN(program.lateness, DurationMember(json, "lateness_us"));
+  if (json.contains("on_error")) {
+    if (json["on_error"] != "fail") return BadProgram("'on_error' is not known");
+    program.fails_on_error = true;
+  }
   const auto compiled = CompiledProgram::Make(program);
   if (!compiled.ok()) return compiled.error();
   return program;

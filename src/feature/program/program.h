@@ -61,6 +61,8 @@ struct Program {
   Duration lookback{0};
   /// A row that became known later than this after its event time is not seen by anything; nullopt: all are.
   std::optional<Duration> lateness;
+  /// Whoever brings rows or answers in bulk is to stop where a value can't be computed, which is null otherwise.
+  bool fails_on_error = false;
 
   /// How far before the time asked a row's event time can matter: the longest window, delay and hop, or the ttl; nullopt: for
   /// ever.
