@@ -7,6 +7,7 @@
 #include "base/value_json.h"
 #include "cli/commands.h"
 #include "cli/features_join.h"
+#include "cli/features_program.h"
 #include "cli/online_answers.h"
 #include "cli/table.h"
 #include "orchestrate/verify.h"
@@ -184,6 +185,7 @@ Command MakeFeaturesCommand() {
   features.summary = "Online features, and whether they equal those of batch";
   features.commands.push_back(MakeGetCommand());
   features.commands.push_back(MakeFeaturesJoinCommand());
+  features.commands.push_back(MakeFeaturesProgramCommand());
   features.commands.push_back(MakeVerifyCommand());
   return features;
 }

@@ -316,8 +316,15 @@ Result<TypedExpression> ExpressionCompiler::Operator(const Json& tree) {
 }
 
 Result<TypedExpression> ExpressionCompiler::Between(const Json& tree) {
-  TIDEMILL_ASSIGN_OR_RETURN(const std::vector<TypedExpression> parts,
+  TIDEMILL_ASSIGN_OR_RETURN(std::vector<TypedExpression> parts,
                             CompileAll(Json::array({tree["input"], tree["lower"], tree["upper"]})));
+  const bool decimals = std::any_of(parts.begin(), parts.end(), [](const TypedExpression& part) { return part.decimal.has_value(); });
+  if (decimals) {
+    TIDEMILL_ASSIGN_OR_RETURN(const OneType type, CommonType(tree, {&parts[0], &parts[1], &parts[2]}, true));
+    for (TypedExpression& part : parts) {
+      TIDEMILL_ASSIGN_OR_RETURN(part, BringTo(tree, std::move(part), type));
+    }
+  }
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression lower, CallOverOneType(tree, ">=", {parts[0], parts[1]}));
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression upper, CallOverOneType(tree, "<=", {parts[0], parts[2]}));
   return Finish(tree, CallOf("and", Type::kBool, {std::move(lower.expression), std::move(upper.expression)}));

@@ -57,6 +57,10 @@ Result<TypedExpression> ExpressionCompiler::FunctionOf(const Json& tree, std::st
     }
   }
   if (name == "strftime" && is_text(0)) std::swap(arguments[0], arguments[1]);
+  if (name == "try_strptime") {
+    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression time, Call(tree, "strptime", std::move(arguments)));
+    return Tried(tree, std::move(time));
+  }
   const bool zoned = name == "date_trunc" && arguments.size() == 2 && arguments[1].is_zoned;
   if ((name == "date_trunc" || name == "date_diff" || name == "date_sub") && !arguments.empty() && IsTextLiteral(arguments[0])) {
     auto& unit = std::get<std::string>(arguments[0].expression.constant);

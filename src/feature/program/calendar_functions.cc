@@ -8,17 +8,13 @@
 #include <vector>
 
 #include "feature/program/calendar.h"
+#include "feature/program/calendar_names.h"
 #include "feature/program/functions.h"
 
 /// Months, buckets, names, and the clocks of time zones.
 namespace tidemill::functions {
 namespace calendar {
 namespace {
-
-constexpr std::array<std::string_view, 12> kMonthNames = {"January", "February", "March",     "April",   "May",      "June",
-                                                          "July",    "August",   "September", "October", "November", "December"};
-constexpr std::array<std::string_view, 7> kDayNames = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                                       "Thursday", "Friday", "Saturday"};
 
 /// A day that may not exist, or lie too far away.
 std::optional<int64_t> CheckedDays(int64_t year, int64_t month, int64_t day) {

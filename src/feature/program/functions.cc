@@ -194,7 +194,7 @@ bool AllEqual(std::span<const Type> types) {
 const std::vector<ScalarFunction>& ScalarFunctions() {
   static const std::vector<ScalarFunction> kFunctions = [] {
     std::vector<ScalarFunction> all;
-    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time(), &functions::Calendar(),
+    for (const auto* part : {&functions::Numeric(), &functions::Text(), &functions::Time(), &functions::Calendar(), &functions::TimeParsing(),
                              &functions::Similarity(), &functions::Patterns(), &functions::Lists(),
                              &functions::JsonTexts(), &functions::Decimals()})
       all.insert(all.end(), part->begin(), part->end());

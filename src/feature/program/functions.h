@@ -80,6 +80,7 @@ const std::vector<ScalarFunction>& Numeric();
 const std::vector<ScalarFunction>& Text();
 const std::vector<ScalarFunction>& Time();
 const std::vector<ScalarFunction>& Calendar();
+const std::vector<ScalarFunction>& TimeParsing();
 const std::vector<ScalarFunction>& Similarity();
 const std::vector<ScalarFunction>& Patterns();
 const std::vector<ScalarFunction>& Lists();

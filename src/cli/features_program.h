@@ -1,0 +1,10 @@
+#pragma once
+
+#include "cli/command.h"
+
+namespace tidemill {
+
+/// `tidemill features program VIEW`: what a view compiles to.
+Command MakeFeaturesProgramCommand();
+
+}  // namespace tidemill
