@@ -114,7 +114,7 @@ size_t RowArgumentsOf(std::string_view function) {
 }
 
 bool HasSketch(std::string_view function) {
-  return function == "count_distinct" || function == "median" || function == "quantile_cont" || function == "mode" ||
+  return (function.ends_with("_distinct") && function != "approx_count_distinct") || function == "median" || function == "quantile_cont" || function == "mode" ||
          function == "top_k";
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -8,6 +11,8 @@
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "feature/program/aggregates.h"
 #include "feature/program/exact_moments.h"
@@ -280,32 +285,52 @@ class AllOrAny {
   int64_t false_ = 0;
 };
 
-/// sum(DISTINCT x) and the like: each value once. Holds all of them.
+/// sum(DISTINCT x) and the like: each value once. Of more than max_events values a sample stands for all: those from the lowest level
+/// on from which there are at most max_events, where half of all values are in level 1 or above, a quarter in 2, and so on, by a
+/// hash. Means and moments are those of the sample, a sum is multiplied by how much of the whole it is.
 template <class State>
 class OfDistinct {
  public:
-  explicit OfDistinct(const AggregatePlan& plan) : numbers_(plan.argument == Type::kDouble), state_(plan) {}
+  explicit OfDistinct(const AggregatePlan& plan) : plan_(plan), numbers_(plan.argument == Type::kDouble) { Clear(); }
+  /// Forgets what the sample does not need: nothing can be subtracted any more.
+  void KeepSampleOnly() { sample_only_ = true; }
+
   void Add(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), 1); }
   void Subtract(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), -1); }
   void Add(const OfDistinct& other) {
+    RaiseTo(other.lowest_);
     for (const auto& [key, rows] : other.rows_) Change(key, rows);
   }
   void Clear() {
     rows_.clear();
-    state_.Clear();
+    lowest_ = 0;
+    in_level_.fill(0);
+    states_.clear();
+    states_.emplace_back(0, State(plan_));
   }
-  Datum Result() const { return state_.Result(); }
-  Datum ResultFor(const AggregatePlan& plan) const {
-    if constexpr (requires { state_.ResultFor(plan); }) return state_.ResultFor(plan);
-    return state_.Result();
+  Datum Result() { return ResultFor(plan_); }
+  Datum ResultFor(const AggregatePlan& plan) {
+    const int level = SampleLevel();
+    State& state = StateFrom(level);
+    Datum result;
+    if constexpr (requires { state.ResultFor(plan); }) {
+      result = state.ResultFor(plan);
+    } else {
+      result = state.Result();
+    }
+    return level > 0 && plan.function.starts_with("sum") ? Multiplied(result, plan.argument, level) : result;
   }
-  size_t heap_bytes() const { return rows_.size() * 40; }
+  size_t heap_bytes() const { return rows_.size() * 40 + states_.capacity() * sizeof(std::pair<int, State>); }
   void Save(std::string& bytes) const {
+    AppendVarint(static_cast<uint64_t>(lowest_), bytes);
     AppendVarint(rows_.size(), bytes);
     for (const auto& [key, rows] : rows_) AppendSigned(key, bytes);
   }
   bool AddSaved(VarintReader& reader) {
+    const uint64_t lowest = reader.Unsigned();
     const uint64_t count = reader.Unsigned();
+    if (!reader.ok() || lowest >= kLevels) return false;
+    RaiseTo(static_cast<int>(lowest));
     for (uint64_t i = 0; i < count; ++i) {
       const int64_t key = reader.Signed();
       if (!reader.ok()) return false;
@@ -315,19 +340,78 @@ class OfDistinct {
   }
 
  private:
+  static constexpr int kLevels = 65;
+  static int LevelOfKey(int64_t key) { return std::countl_zero(KeyHash(key)); }
+
+  static Datum Multiplied(const Datum& sum, Type type, int level) {
+    if (sum.null) return sum;
+    if (type == Type::kDouble) return Datum::Number(std::ldexp(sum.number, level));
+    const __int128 whole = static_cast<__int128>(sum.integer) * (__int128{1} << std::min(level, 62));
+    return whole == static_cast<int64_t>(whole) ? Datum::Integer(static_cast<int64_t>(whole)) : Datum::Null();
+  }
+
   void Change(int64_t key, int64_t change) {
+    const int level = LevelOfKey(key);
+    if (level < lowest_) return;
     int64_t& rows = rows_[key];
     const bool appears = rows == 0;
     rows += change;
-    if (appears) numbers_ ? state_.AddValue(KeyNumber(key)) : state_.AddValue(key);
-    if (rows != 0) return;
-    rows_.erase(key);
-    numbers_ ? state_.SubtractValue(KeyNumber(key)) : state_.SubtractValue(key);
+    const bool goes = rows == 0;
+    if (!appears && !goes) return;
+    in_level_[static_cast<size_t>(level)] += appears ? 1 : -1;
+    for (auto& [from, state] : states_) {
+      if (level >= from) ChangeValue(state, key, appears);
+    }
+    if (goes) rows_.erase(key);
+    while (sample_only_ && rows_.size() > plan_.max_events && lowest_ + 1 < kLevels) RaiseTo(lowest_ + 1);
   }
 
-  bool numbers_;
-  std::unordered_map<int64_t, int64_t> rows_;  ///< how many rows have the value, by its key
-  State state_;
+  void ChangeValue(State& state, int64_t key, bool appears) const {
+    if (numbers_) {
+      appears ? state.AddValue(KeyNumber(key)) : state.SubtractValue(KeyNumber(key));
+    } else {
+      appears ? state.AddValue(key) : state.SubtractValue(key);
+    }
+  }
+
+  void RaiseTo(int level) {
+    if (level <= lowest_) return;
+    lowest_ = level;
+    std::erase_if(rows_, [level](const auto& row) { return LevelOfKey(row.first) < level; });
+    for (int below = 0; below < level; ++below) in_level_[static_cast<size_t>(below)] = 0;
+    std::erase_if(states_, [level](const auto& state) { return state.first < level; });
+  }
+
+  int SampleLevel() const {
+    if (rows_.size() <= plan_.max_events) return lowest_;
+    uint64_t values = 0;
+    for (int level = kLevels - 1; level >= lowest_; --level) {
+      values += static_cast<uint64_t>(in_level_[static_cast<size_t>(level)]);
+      if (values > plan_.max_events) return level + 1;
+    }
+    return lowest_;
+  }
+
+  /// Kept for a level and its neighbours, so that a window at the edge between two is not added up anew with each row.
+  State& StateFrom(int level) {
+    std::erase_if(states_, [level](const auto& state) { return std::abs(state.first - level) > 1; });
+    for (auto& [from, state] : states_) {
+      if (from == level) return state;
+    }
+    State& state = states_.emplace_back(level, State(plan_)).second;
+    for (const auto& [key, rows] : rows_) {
+      if (LevelOfKey(key) >= level) ChangeValue(state, key, true);
+    }
+    return state;
+  }
+
+  const AggregatePlan plan_;
+  const bool numbers_;
+  bool sample_only_ = false;
+  std::unordered_map<int64_t, int64_t> rows_;  ///< how many rows have the value, by its key; of those from the lowest level on
+  int lowest_ = 0;
+  std::array<int64_t, kLevels> in_level_{};    ///< how many values are
+  std::vector<std::pair<int, State>> states_;  ///< of the values from that level on
 };
 
 /// make(std::type_identity<State>()) for the state of the plan's function; nullopt for a function without one.

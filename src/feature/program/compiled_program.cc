@@ -41,7 +41,7 @@ Status CheckWindow(const Aggregate& aggregate) {
 
 /// The slots' expressions need not be in it: a state is thrown away when its program changes.
 uint64_t FingerprintOf(const std::vector<AggregatePlan>& partials, const std::vector<Type>& slot_types) {
-  constexpr int kSavedForm = 2;  // of partial results
+  constexpr int kSavedForm = 3;  // of partial results
   std::string text = fmt::format("{} {}", KernelVersion(), kSavedForm);
   for (const Type type : slot_types) text += fmt::format(" {}", TypeName(type));
   for (const AggregatePlan& plan : partials) {

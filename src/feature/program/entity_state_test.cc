@@ -120,6 +120,7 @@ class Oracle {
       if (f == "count_distinct" && values.size() <= static_cast<size_t>(aggregate.max_events.value_or(4096)))
         return static_cast<int64_t>(values.size());
       if (f == "count_distinct") return Sketched(values);
+      if (values.size() > static_cast<size_t>(aggregate.max_events.value_or(4096))) return OfSample(aggregate, values);
     }
     if (f == "approx_count_distinct") return Sketched(values);
     if (values.empty()) return {};
@@ -130,6 +131,22 @@ class Oracle {
     if (f == "bool_and") return std::all_of(values.begin(), values.end(), [](const Value& v) { return std::get<bool>(v); });
     if (f == "bool_or") return std::any_of(values.begin(), values.end(), [](const Value& v) { return std::get<bool>(v); });
     return Numeric(aggregate, values);
+  }
+
+  /// Sums of more different values than max_events: level by level those are dropped whose hash has the fewest leading zeros.
+  static Value OfSample(const Aggregate& aggregate, std::vector<Value> values) {
+    int level = 0;
+    for (; values.size() > static_cast<size_t>(*aggregate.max_events); ++level) {
+      std::erase_if(values, [level](const Value& value) {
+        const double* number = std::get_if<double>(&value);
+        return std::countl_zero(KeyHash(number != nullptr ? NumberKey(*number) : std::get<int64_t>(value))) <= level;
+      });
+    }
+    const Value result = values.empty() ? Value() : Numeric(aggregate, values);
+    if (IsNull(result) || !aggregate.function.starts_with("sum")) return result;
+    if (const double* sum = std::get_if<double>(&result)) return std::ldexp(*sum, level);
+    __extension__ const __int128 whole = static_cast<__int128>(std::get<int64_t>(result)) << level;
+    return whole == static_cast<int64_t>(whole) ? Value(static_cast<int64_t>(whole)) : Value();
   }
 
   /// 0.0 and -0.0 are one, and so are all NaN.

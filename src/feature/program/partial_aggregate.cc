@@ -71,7 +71,9 @@ class PartialState final : public PartialOf<PartialState<State>> {
   using Base = PartialOf<PartialState<State>>;
 
  public:
-  explicit PartialState(const AggregatePlan& plan) : Base(plan), state_(plan) {}
+  explicit PartialState(const AggregatePlan& plan) : Base(plan), state_(plan) {
+    if constexpr (requires { state_.KeepSampleOnly(); }) state_.KeepSampleOnly();
+  }
   void AddRow(const RowStore& rows, size_t row) { state_.Add(aggregate_states::TakenRow{Base::plan_, rows, row}); }
   void AppendPartial(const PartialState& later) { state_.Add(later.state_); }
   void Clear() override { state_.Clear(); }
