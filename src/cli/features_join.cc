@@ -142,7 +142,7 @@ Command MakeFeaturesJoinCommand() {
   command.details =
       "Gives each row of a spine the features as they could be known at its own time, in the spine's order, or makes the spine "
       "itself: --at gives all entities at a time, --from and --until a row for an entity at each moment when its answer may have changed. "
-      "Spine columns with the names of a view's keys are its keys. Memory stays within 'memory_limit', whatever the sizes.";
+      "Spine columns with the names of a view's keys are its keys; derived views find their fields there too. Memory stays within 'memory_limit', whatever the sizes.";
   command.examples = {
       {"tidemill features join --spine \"SELECT origin, scheduled_departure FROM departures\" --time scheduled_departure --views origin_delays "
        "--output training.parquet",

@@ -13,8 +13,8 @@ namespace tidemill {
 namespace {
 
 /// Columns that training sets, scores and graphs have themselves.
-constexpr std::string_view kReservedNames[] = {"_seq",          "_known_at",     "label", "label_known_at", "score", "raw_score",
-                                               "prediction_id", "model_version", "predicted_at"};
+constexpr std::string_view kReservedNames[] = {"_seq",      "_known_at",     "label",         "label_known_at", "score",
+                                               "raw_score", "prediction_id", "model_version", "predicted_at"};
 
 void AddField(std::vector<Field>& fields, const Field& field) {
   if (FindField(fields, field.name) == nullptr) fields.push_back(field);
@@ -192,7 +192,8 @@ class FeaturePlanner {
 
   static Status RefuseList(const ModelFeature& feature, const Field& input) {
     if (!IsList(input.type)) return Ok();
-    return UserErrorAt("list_input", fmt::format("'{}' is a list ({}): a model takes single values", input.name, TypeName(input.type)),
+    return UserErrorAt("list_input",
+                       fmt::format("'{}' is a list ({}): a model takes single values", input.name, TypeName(input.type)),
                        feature.place, "take an element or a figure of it: x[1], len(x), list_avg(x), list_contains(x, 1)");
   }
 
@@ -258,6 +259,31 @@ Result<FeaturePlan> PlanDerivedView(const Project& project, const std::string& v
     TIDEMILL_ASSIGN_OR_RETURN(Field input, planner.Take(bound, feature.name));
     plan.inputs.push_back(std::move(input));
   }
+  return plan;
+}
+
+Result<FeaturePlan> PlanJoin(const Project& project, const std::vector<std::string>& views,
+                             const std::vector<Field>& spine_fields,
+                             const std::map<std::string, std::vector<Field>>& table_fields, Session& session) {
+  FeaturePlan plan;
+  ViewPlanner planner(project, table_fields, session, plan);
+  std::map<std::string, std::vector<Field>> taken;
+  for (const bool lookups : {true, false}) {
+    for (const std::string& view : views) {
+      if (project.views.contains(view) != lookups) continue;
+      TIDEMILL_ASSIGN_OR_RETURN(const PlannedView* planned, planner.Find(view, {}));
+      TIDEMILL_ASSIGN_OR_RETURN(const BoundView bound, planner.Bind({view, view, {}, {}}, {spine_fields, "the spine"}));
+      for (const Field& feature : planned->features) {
+        TIDEMILL_ASSIGN_OR_RETURN(Field input, planner.Take(bound, feature.name));
+        if (FindField(spine_fields, input.name) != nullptr) {
+          return UserError("duplicate_column", fmt::format("the spine has a column '{}', which is a feature's name", input.name),
+                           "rename it in the spine");
+        }
+        taken[view].push_back(std::move(input));
+      }
+    }
+  }
+  for (const std::string& view : views) std::move(taken[view].begin(), taken[view].end(), std::back_inserter(plan.inputs));
   return plan;
 }
 

@@ -58,6 +58,11 @@ Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model
 Result<FeaturePlan> PlanDerivedView(const Project& project, const std::string& view,
                                     const std::map<std::string, std::vector<Field>>& table_fields, Session& session);
 
+/// The plan of views that are joined to any spine with these columns: `inputs` are all their features, as `view__feature`. There is no
+/// label. Codes: those of PlanFeatures, and "duplicate_column" when a column is named like a derived feature.
+Result<FeaturePlan> PlanJoin(const Project& project, const std::vector<std::string>& views, const std::vector<Field>& spine_fields,
+                             const std::map<std::string, std::vector<Field>>& table_fields, Session& session);
+
 /// How lake tables are named in a query: `lake.main.x`, or at a snapshot.
 using TableSql = std::function<std::string(const std::string& table)>;
 

@@ -9,6 +9,7 @@
 #include "base/text_distance.h"
 #include "feature/batch/join_output.h"
 #include "feature/batch/own_spine.h"
+#include "model/input_columns.h"
 #include "orchestrate/asset_names.h"
 #include "orchestrate/failed_values.h"
 #include "orchestrate/join_memory.h"
@@ -20,24 +21,43 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+Status CheckViews(const Workspace& workspace, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (workspace.programs.contains(name) || workspace.derived_plans.contains(name)) continue;
+    std::vector<std::string> known;
+    for (const auto& [view, unused] : workspace.programs) known.push_back(view);
+    for (const auto& [view, unused] : workspace.derived_plans) known.push_back(view);
+    return UserError("unknown_view", fmt::format("there is no feature view '{}'", name), SuggestionHint(name, known));
+  }
+  return Ok();
+}
+
+Status CheckTable(Workspace& workspace, const std::string& table, const std::string& view) {
+  TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace.lake->HasTable(table));
+  if (exists) return Ok();
+  return UserError("not_run", fmt::format("the table '{}' of view '{}' isn't there yet", table, view),
+                   "run 'tidemill run' first");
+}
+
 Result<std::vector<ViewJoin>> FindViews(Workspace& workspace, const std::vector<std::string>& names) {
   std::vector<ViewJoin> joins;
   for (const std::string& name : names) {
-    const auto program = workspace.programs.find(name);
-    if (program == workspace.programs.end()) {
-      std::vector<std::string> known;
-      for (const auto& [view, unused] : workspace.programs) known.push_back(view);
-      return UserError("unknown_view", fmt::format("there is no feature view '{}'", name), SuggestionHint(name, known));
-    }
+    const Program& program = workspace.programs.at(name);
     const std::string& table = workspace.project.views.at(name).from;
-    TIDEMILL_ASSIGN_OR_RETURN(const bool exists, workspace.lake->HasTable(table));
-    if (!exists) {
-      return UserError("not_run", fmt::format("the table '{}' of view '{}' isn't there yet", table, name),
-                       "run 'tidemill run' first");
-    }
-    ViewJoin join{&program->second, MainTable(table), workspace.project.tables.at(table).timestamp, {}, name, {}};
-    for (const Field& key : program->second.keys) join.spine_keys.push_back(key.name);
+    TIDEMILL_RETURN_IF_ERROR(CheckTable(workspace, table, name));
+    ViewJoin join{&program, MainTable(table), workspace.project.tables.at(table).timestamp, {}, name, {}};
+    for (const Field& key : program.keys) join.spine_keys.push_back(key.name);
     joins.push_back(std::move(join));
+  }
+  return joins;
+}
+
+/// The look-ups that views with derived ones among them need; the plan has to outlive them.
+Result<std::vector<ViewJoin>> FindPlannedViews(Workspace& workspace, const FeaturePlan& plan) {
+  std::vector<ViewJoin> joins;
+  for (const FeaturePlan::View& view : plan.views) {
+    TIDEMILL_RETURN_IF_ERROR(CheckTable(workspace, view.table, view.program.view));
+    joins.push_back({&view.program, MainTable(view.table), view.event_time, view.spine_keys, view.prefix, view.outputs});
   }
   return joins;
 }
@@ -74,12 +94,48 @@ Status SetSpine(Workspace& workspace, const RetrieveOptions& options, Timestamp 
 
 /// Writes the join to a file; progress on the way.
 Result<WrittenJoin> WriteFile(Workspace& workspace, const FeatureJoinRequest& request, const std::filesystem::path& path,
-                          const std::string& name, const Progress& progress, std::chrono::steady_clock::time_point start) {
+                              const std::string& name, const Progress& progress, std::chrono::steady_clock::time_point start,
+                              const JoinTransform& transform) {
   TIDEMILL_ASSIGN_OR_RETURN(const auto reading, workspace.lake->Connect());
   TIDEMILL_ASSIGN_OR_RETURN(const auto writing, workspace.database->Connect());
-  return WriteJoin(*reading, *writing, request, path, [&](int64_t done, int64_t total) {
-    progress({ProgressEvent::Kind::kRunning, name, fmt::format("{} of {} rows", done, total), SecondsSince(start)});
-  });
+  return WriteJoin(
+      *reading, *writing, request, path,
+      [&](int64_t done, int64_t total) {
+        progress({ProgressEvent::Kind::kRunning, name, fmt::format("{} of {} rows", done, total), SecondsSince(start)});
+      },
+      transform);
+}
+
+/// Views with derived ones among them: what is looked up for them, and what is made of it.
+struct DerivedJoin {
+  FeaturePlan plan;
+  std::vector<Field> spine_fields;
+
+  Result<Columns> Make(Columns joined) const {
+    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan, joined));
+    Columns rows;
+    for (const Field& field : spine_fields) rows.columns.push_back(std::move(*joined.Find(field.name)));
+    Columns none;
+    TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan, joined, none, rows));
+    return rows;
+  }
+};
+
+Result<DerivedJoin> PlanDerivedJoin(Workspace& workspace, const std::vector<std::string>& views, const std::string& spine_sql) {
+  DerivedJoin join;
+  TIDEMILL_ASSIGN_OR_RETURN(const auto session, workspace.lake->Connect());
+  TIDEMILL_ASSIGN_OR_RETURN(join.spine_fields, session->Describe(spine_sql));
+  TIDEMILL_ASSIGN_OR_RETURN(join.plan,
+                            PlanJoin(workspace.project, views, join.spine_fields, workspace.table_fields, *workspace.parser));
+  return join;
+}
+
+Error NeedsSpine(const std::string& view, const FeaturePlan& plan) {
+  std::string columns;
+  for (const Field& field : plan.request_fields) columns += (columns.empty() ? "" : ", ") + field.name;
+  return UserError("derived_view",
+                   fmt::format("'{}' is a derived view: it has no rows of its own that tell entities or times", view),
+                   fmt::format("give rows with --spine, with the columns {}", columns));
 }
 
 std::string TableName(const std::string& table) { return "lake.features." + QuoteIdentifier(table); }
@@ -90,8 +146,21 @@ Result<RetrieveReport> RetrieveFeatures(Workspace& workspace, const RetrieveOpti
                                         const Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   FeatureJoinRequest request;
-  TIDEMILL_ASSIGN_OR_RETURN(request.views, FindViews(workspace, options.views));
-  TIDEMILL_RETURN_IF_ERROR(SetSpine(workspace, options, now, request));
+  TIDEMILL_RETURN_IF_ERROR(CheckViews(workspace, options.views));
+  const auto is_derived = [&](const std::string& view) { return workspace.derived_plans.contains(view); };
+  const auto first_derived = std::find_if(options.views.begin(), options.views.end(), is_derived);
+  std::optional<DerivedJoin> derived;
+  JoinTransform transform;
+  if (first_derived == options.views.end()) {
+    TIDEMILL_ASSIGN_OR_RETURN(request.views, FindViews(workspace, options.views));
+    TIDEMILL_RETURN_IF_ERROR(SetSpine(workspace, options, now, request));
+  } else {
+    if (options.spine.empty()) return NeedsSpine(*first_derived, workspace.derived_plans.at(*first_derived));
+    TIDEMILL_RETURN_IF_ERROR(SetSpine(workspace, options, now, request));
+    TIDEMILL_ASSIGN_OR_RETURN(derived, PlanDerivedJoin(workspace, options.views, request.spine_sql));
+    TIDEMILL_ASSIGN_OR_RETURN(request.views, FindPlannedViews(workspace, derived->plan));
+    transform = [&derived](Columns joined) { return derived->Make(std::move(joined)); };
+  }
   request.now = now;
   TIDEMILL_ASSIGN_OR_RETURN(const JoinMemory memory, JoinMemory::Share(workspace));
   request.resources = memory.resources();
@@ -103,7 +172,7 @@ Result<RetrieveReport> RetrieveFeatures(Workspace& workspace, const RetrieveOpti
   TIDEMILL_ASSIGN_OR_RETURN(const TemporaryFolder staging, TemporaryFolder::Make(folder, "retrieve"));
   const std::filesystem::path path = to_table ? staging.path() / "rows.parquet" : options.file;
   RetrieveReport report;
-  auto written = WriteFile(workspace, request, path, name, progress, start);
+  auto written = WriteFile(workspace, request, path, name, progress, start, transform);
   if (!written.ok()) return PlaceFailedValues(workspace.project, std::move(written).error());
   report.rows = written->rows;
   report.failures = std::move(written->failures);

@@ -30,7 +30,8 @@ struct RetrieveReport {
 };
 
 /// Joins views to a spine point in time, and stores the result. Progress tells the rows done; its asset is the file or table.
-/// Codes: "unknown_view", "time_missing", "not_run" (a view's table isn't there yet), those of FeatureJoin and the lake.
+/// Codes: "unknown_view", "derived_view" (one needs a spine), those of PlanJoin, "time_missing", "not_run" (a view's table isn't
+/// there yet), those of FeatureJoin and the lake.
 Result<RetrieveReport> RetrieveFeatures(Workspace& workspace, const RetrieveOptions& options, Timestamp now,
                                         const Progress& progress);
 

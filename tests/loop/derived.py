@@ -64,6 +64,29 @@ class Derived:
                      "features by themselves")
         self.prediction = row["prediction_id"]
 
+    def test_joined_to_any_spine_they_are_those_of_the_training_set(self):
+        spine = ("SELECT _seq AS number, checkup_id, customer_id, country, checked_at FROM questions "
+                 "WHERE _seq IN (SELECT _seq FROM training.churn)")
+        report = self.project.run("features", "join", "--spine", spine, "--time", "checked_at", "--views", "alarm,buying,trend", "--output", "joined",
+                                  now=LATER)
+        names = [column["name"] for column in report["columns"]]
+        features = [f"buying__{name}" for name in ("orders_7d", "orders_30d", "spent_7d", "spent_30d", "basket_7d", "basket_30d", "last_amount")]
+        derived = ["trend__weekly_share", "trend__usual", "trend__loyal_here"]
+        expect_equal(names, ["number", "checkup_id", "customer_id", "country", "checked_at", "alarm__quiet", *features, *derived], "columns")
+        compared = " AND ".join(f"j.{name} IS NOT DISTINCT FROM t.{name}" for name in ["alarm__quiet", *features, *derived])
+        counts = self.project.rows(f"SELECT count(*) AS n, count_if({compared}) AS same FROM features.joined j JOIN training.churn t ON j.number = t._seq")[0]
+        expect(counts["n"] > 4000 and counts["same"] == counts["n"], "all rows equal those of the training set", str(counts))
+
+    def test_joins_of_derived_views_say_what_they_lack(self):
+        answer = self.project.try_run("features", "join", "--at", "2024-04-01", "--views", "trend", now=LATER)
+        expect_equal((answer.code, answer.error["code"]), (1, "derived_view"), "without a spine")
+        expect("country" in answer.error["hint"] and "customer_id" in answer.error["hint"], "the hint names the columns", str(answer.error))
+        for spine, code in (("SELECT customer_id, checked_at FROM questions", "unknown_column"),
+                            ("SELECT customer_id, 5 AS country, checked_at FROM questions", "wrong_type"),
+                            ("SELECT customer_id, country, 1 AS trend__usual, checked_at FROM questions", "duplicate_column")):
+            answer = self.project.try_run("features", "join", "--spine", spine, "--time", "checked_at", "--views", "trend", now=LATER)
+            expect_equal((answer.code, answer.error["code"]), (1, code), f"{spine}: {answer.error}")
+
     def test_lineage_goes_through_derived_views_both_ways(self):
         names = {node["name"] for node in nodes(self.project.run("lineage", "orders.amount"))}
         wanted = {"buying.spent_7d", "trend.weekly_share", "alarm.quiet", "churn.trend__weekly_share", "churn.alarm__quiet", "churn.gap"}

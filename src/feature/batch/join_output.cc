@@ -30,28 +30,42 @@ class PartialFile {
   std::filesystem::path path_;
 };
 
-}  // namespace
+Result<std::vector<Field>> FieldsOf(const FeatureJoin& join, const JoinTransform& transform) {
+  if (!transform) return join.fields();
+  Columns none;
+  for (const Field& field : join.fields()) none.columns.emplace_back(field.name, field.type);
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns made, transform(std::move(none)));
+  std::vector<Field> fields;
+  for (const Column& column : made.columns) fields.push_back({column.name, column.type});
+  return fields;
+}
 
-RowStream JoinedRows(FeatureJoin& join, JoinProgress progress) {
+/// The rows of a join as they are made, for ExecuteOver(). What is given must outlive them.
+Result<RowStream> JoinedRows(FeatureJoin& join, const JoinProgress& progress, const JoinTransform& transform) {
   RowStream rows;
-  rows.fields = join.fields();
-  rows.next = [&join, progress = std::move(progress), done = int64_t{0}]() mutable -> Result<std::optional<Columns>> {
+  TIDEMILL_ASSIGN_OR_RETURN(rows.fields, FieldsOf(join, transform));
+  rows.next = [&join, &progress, &transform, done = int64_t{0}]() mutable -> Result<std::optional<Columns>> {
     TIDEMILL_ASSIGN_OR_RETURN(std::optional<Columns> batch, join.Next());
     if (batch) done += static_cast<int64_t>(batch->rows());
     if (batch && progress) progress(done, join.spine_rows());
-    return batch;
+    if (!batch || !transform) return batch;
+    TIDEMILL_ASSIGN_OR_RETURN(Columns made, transform(std::move(*batch)));
+    return std::optional<Columns>(std::move(made));
   };
   return rows;
 }
 
+}  // namespace
+
 Result<WrittenJoin> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
-                          const std::filesystem::path& path, const JoinProgress& progress) {
+                              const std::filesystem::path& path, const JoinProgress& progress, const JoinTransform& transform) {
   const std::filesystem::path partial = path.string() + ".partial";
   TIDEMILL_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(partial, 0));
   PartialFile file(partial);
   TIDEMILL_ASSIGN_OR_RETURN(const auto join, CheckedJoin::Start(reading, request));
+  TIDEMILL_ASSIGN_OR_RETURN(RowStream rows, JoinedRows(*join, progress, transform));
   TIDEMILL_RETURN_IF_ERROR(writing.ExecuteOver(
-      "tidemill_joined", JoinedRows(*join, progress),
+      "tidemill_joined", std::move(rows),
       fmt::format("COPY tidemill_joined TO {} (FORMAT parquet, USE_TMP_FILE false)", QuoteText(partial.string()))));
   TIDEMILL_RETURN_IF_ERROR(file.RenameTo(path));
   return WrittenJoin{join->spine_rows(), join->failures()};

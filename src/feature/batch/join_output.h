@@ -12,8 +12,8 @@ namespace tidemill {
 /// Called now and then with the spine rows done, and all of them; from one thread at a time.
 using JoinProgress = std::function<void(int64_t done, int64_t total)>;
 
-/// The rows of a join as they are made, for ExecuteOver(). The join must outlive them.
-RowStream JoinedRows(FeatureJoin& join, JoinProgress progress);
+/// What is made of the joined rows before they are written; its columns don't depend on the rows.
+using JoinTransform = std::function<Result<Columns>(Columns joined)>;
 
 struct WrittenJoin {
   int64_t rows = 0;
@@ -22,8 +22,10 @@ struct WrittenJoin {
 
 /// Joins and writes a Parquet file, in the spine's order, without holding it. The file appears when it is whole: until then it
 /// is PATH.partial, which goes away on failure and which a later run overwrites. `writing` is another session, whose default
-/// schema is its own memory. Codes: "locked" (somebody else is writing it), "disk_full", those of CheckedJoin.
+/// schema is its own memory. Codes: "locked" (somebody else is writing it), "disk_full", those of CheckedJoin and of
+/// `transform`.
 Result<WrittenJoin> WriteJoin(Session& reading, Session& writing, const FeatureJoinRequest& request,
-                          const std::filesystem::path& path, const JoinProgress& progress);
+                              const std::filesystem::path& path, const JoinProgress& progress,
+                              const JoinTransform& transform = {});
 
 }  // namespace tidemill
