@@ -63,6 +63,12 @@ class RowScope : public ExpressionScope {
       : fields_(fields), used_(used), what_(std::move(what)), text_(text) {}
 
   Result<TypedExpression> Column(const std::string& name, const Json& tree) override {
+    const std::vector<std::string> names = tree.value("column_names", std::vector<std::string>());
+    if (names.size() > 1 && IsStruct(names[0])) {
+      TIDEMILL_ASSIGN_OR_RETURN(TypedExpression value, Column(names[0], Json::object()));
+      for (size_t i = 1; i < names.size(); ++i) value = FieldOfStruct(std::move(value), names[i]);
+      return value;
+    }
     const auto field =
         std::find_if(fields_.begin(), fields_.end(), [&](const Field& f) { return LowerCase(f.name) == LowerCase(name); });
     if (field == fields_.end()) {
@@ -91,6 +97,12 @@ class RowScope : public ExpressionScope {
   }
 
  private:
+  /// Whether a column may hold structs: they are stored as JSON.
+  bool IsStruct(const std::string& name) const {
+    return std::any_of(fields_.begin(), fields_.end(),
+                       [&](const Field& f) { return f.type == Type::kText && LowerCase(f.name) == LowerCase(name); });
+  }
+
   const std::vector<Field>& fields_;
   std::vector<Field>& used_;
   std::string what_;

@@ -47,6 +47,9 @@ Result<TypedExpression> ExpressionCompiler::FunctionOf(const Json& tree, std::st
   if (name == "timezone") return TimeZone(tree, std::move(arguments));
   if (name == "contains" && is_list(0)) name = "list_contains";
   if (name == "concat" && is_list(0)) name = "list_concat";
+  const bool by_name = arguments.size() == 2 && is_text(0) && IsTextLiteral(arguments[1]);
+  if (by_name && (name == "struct_extract" || name == "list_extract"))
+    return FieldOfStruct(std::move(arguments[0]), std::get<std::string>(arguments[1].expression.constant));
   if (name == "list_extract" && is_text(0)) {
     name = "substr";
     arguments.push_back({ConstantOf(int64_t{1}, Type::kInt64)});
@@ -218,9 +221,6 @@ Result<TypedExpression> ExpressionCompiler::TimeZone(const Json& tree, std::vect
 /// x[1], x[1:2], ARRAY[1, 2].
 Result<TypedExpression> ExpressionCompiler::ListOperator(const Json& tree, const std::string& type) {
   const Json children = tree.value("children", Json::array());
-  if (type == "STRUCT_EXTRACT") {
-    return ErrorAt(tree, "unsupported_expression", "the kernel has no structs", InsteadOf("struct_extract"));
-  }
   std::vector<TypedExpression> arguments;
   for (size_t i = 0; i < children.size(); ++i) {
     // A bound that is left out is an empty list in DuckDB's tree.
@@ -233,6 +233,7 @@ Result<TypedExpression> ExpressionCompiler::ListOperator(const Json& tree, const
     TIDEMILL_ASSIGN_OR_RETURN(TypedExpression argument, Compile(children[i]));
     arguments.push_back(std::move(argument));
   }
+  if (type == "STRUCT_EXTRACT") return FunctionOf(tree, "struct_extract", std::move(arguments));
   if (type == "ARRAY_EXTRACT") return FunctionOf(tree, "list_extract", std::move(arguments));
   if (type == "ARRAY_SLICE") return FunctionOf(tree, "list_slice", std::move(arguments));
   return FunctionOf(tree, "list_value", std::move(arguments));

@@ -94,7 +94,7 @@ std::string CanonicalFunction(std::string_view name) {
 bool IsKnownFunction(const std::string& name) {
   // What casts and aggregates of decimals are compiled to, and what a checked join asks.
   if (name.starts_with("decimal") || name == "failed") return false;
-  constexpr std::array<std::string_view, 7> kCompiledAway = {"try_strptime", "nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
+  constexpr std::array<std::string_view, 8> kCompiledAway = {"try_strptime", "struct_extract", "nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
   const std::vector<std::string> names = FunctionNames();
   return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||
          IntervalUnitMonths(name) != 0 || std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();
@@ -112,7 +112,6 @@ std::string InsteadOf(std::string_view function) {
       {"list_reduce", "functions over elements are for a table's SQL; list_contains, list_sum and the like are there"},
       {"list_aggregate", "list_sum, list_avg, list_min, list_max, list_count and list_unique have names of their own"},
       {"unnest", "make a row for each element in a table's SQL"},
-      {"struct_extract", "give the field a column of its own in the table's SQL: s.field AS field"},
       {"struct_pack", "features are single values or lists: write one feature for each field"},
       {"age", "date_sub('year', born, t) gives full years, date_diff('day', a, b) days, epoch(b - a) seconds"},
       {"glob", "LIKE or regexp_full_match"},

@@ -23,6 +23,12 @@ Expression CallOf(std::string function, Type type, std::vector<Expression> argum
   return expression;
 }
 
+TypedExpression FieldOfStruct(TypedExpression value, const std::string& field) {
+  std::string path = "$.\"";
+  for (const char c : field) path.append(c == '"' || c == '\\' ? 1 : 0, '\\').push_back(c);
+  return {CallOf("json_extract_string", Type::kText, {std::move(value.expression), ConstantOf(path + "\"", Type::kText)})};
+}
+
 std::string TypesText(const std::vector<const TypedExpression*>& values) {
   std::string text;
   for (const TypedExpression* value : values) {

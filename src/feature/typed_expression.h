@@ -30,6 +30,9 @@ struct TypedExpression {
 Expression ConstantOf(Value value, Type type);
 Expression CallOf(std::string function, Type type, std::vector<Expression> arguments);
 
+/// A field of a struct, which is a text that holds JSON: as a text.
+TypedExpression FieldOfStruct(TypedExpression value, const std::string& field);
+
 bool IsNullLiteral(const TypedExpression& value);
 bool IsTextLiteral(const TypedExpression& value);
 

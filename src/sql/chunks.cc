@@ -285,12 +285,14 @@ Status FillVector(const Column& column, size_t first_row, size_t count, duckdb_v
   return Ok();
 }
 
-/// Takes `element` over. Lists of lists and of structs are texts.
+constexpr std::string_view kJson = "JSON";
+
+/// Takes `element` over. Lists of lists, of structs and of maps are texts that hold JSON.
 ColumnReading ReadingOfLists(duckdb_logical_type element, bool fixed_size) {
   const ColumnReading reading = ReadingOf(element);
   const bool null_type = duckdb_get_type_id(element) == DUCKDB_TYPE_SQLNULL;
   duckdb_destroy_logical_type(&element);
-  if (IsList(reading.type)) return {Type::kText, "VARCHAR"};
+  if (IsList(reading.type) || reading.cast == kJson) return {Type::kText, kJson};
   const bool text_only = !reading.cast.empty();
   const Type type = ListType(reading.type);
   return {type, fixed_size || text_only || null_type ? SqlTypeName(type) : ""};
@@ -324,6 +326,8 @@ ColumnReading ReadingOf(duckdb_logical_type type) {
     case DUCKDB_TYPE_VARCHAR: return {Type::kText, ""};
     case DUCKDB_TYPE_LIST: return ReadingOfLists(duckdb_list_type_child_type(type), false);
     case DUCKDB_TYPE_ARRAY: return ReadingOfLists(duckdb_array_type_child_type(type), true);
+    case DUCKDB_TYPE_STRUCT:
+    case DUCKDB_TYPE_MAP: return {Type::kText, kJson};
     default: return {Type::kText, "VARCHAR"};
   }
 }

@@ -152,11 +152,14 @@ class DuckDbSession : public Session {
     return status;
   }
 
-  Result<std::vector<Field>> Describe(std::string_view sql) override {
+  Result<std::vector<Field>> Describe(std::string_view sql, std::vector<std::string>* casts) override {
     TIDEMILL_ASSIGN_OR_RETURN(const Statements statements, ExtractOne(sql));
     TIDEMILL_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(statements, 0));
     std::vector<Field> fields;
-    for (ReadField& field : FieldsOf(prepared.get())) fields.push_back(std::move(field.field));
+    for (ReadField& field : FieldsOf(prepared.get())) {
+      if (casts != nullptr) casts->emplace_back(field.cast);
+      fields.push_back(std::move(field.field));
+    }
     return fields;
   }
 

@@ -34,14 +34,15 @@ class Session {
 
   /// Runs one or several statements and drops their rows.
   virtual Status Execute(std::string_view sql) = 0;
-  /// Runs one statement and returns all its rows. Types outside of Type are cast (see columns.h); lists, structs and
-  /// maps come as DuckDB's text form.
+  /// Runs one statement and returns all its rows. Types outside of Type are cast (see columns.h); structs,
+  /// maps, and lists of them or of lists come as JSON.
   virtual Result<Columns> Query(std::string_view sql) = 0;
   /// The same, batch by batch (at most 2048 rows each) without holding the result; stops at the first error of `take`,
   /// which must not use this session. A whole number beyond 64 bits is an error here (Query turns its column into doubles).
   virtual Status Stream(std::string_view sql, const std::function<Status(const Columns& batch)>& take) = 0;
-  /// Names and types of a SELECT, as Query would give them, without running it.
-  virtual Result<std::vector<Field>> Describe(std::string_view sql) = 0;
+  /// Names and types of a SELECT, as Query would give them, without running it. `casts`, if given: for each the SQL type that
+  /// Query casts it to first, or "".
+  virtual Result<std::vector<Field>> Describe(std::string_view sql, std::vector<std::string>* casts = nullptr) = 0;
   /// Makes (or replaces) a temporary table from columns, chunk by chunk.
   virtual Status LoadTemporary(std::string_view table, const Columns& columns) = 0;
   /// Runs statements in which `view` stands for the rows of a stream, read once, in their order, while they are made: for

@@ -59,7 +59,8 @@ Result<std::string> RewriteTable(const Project& project, const TableAsset& table
 
 Result<TableSelect> MakeTableSelect(const Project& project, const TableAsset& table, Session& session, Timestamp now) {
   TIDEMILL_ASSIGN_OR_RETURN(const std::string rewritten, RewriteTable(project, table, session, now));
-  auto fields = session.Describe(rewritten);
+  std::vector<std::string> casts;
+  auto fields = session.Describe(rewritten, &casts);
   if (!fields.ok()) return InTableFile(std::move(fields).error(), table);
   TableSelect select;
   select.fields = std::move(fields).value();
@@ -67,9 +68,10 @@ Result<TableSelect> MakeTableSelect(const Project& project, const TableAsset& ta
   TIDEMILL_RETURN_IF_ERROR(CheckDistinctNames(select.fields, table));
   select.known_at = table.known_at.empty() ? "_known_at" : fmt::format("CAST({} AS TIMESTAMP)", QuoteIdentifier(table.known_at));
   select.order = "_seq";
-  for (const Field& field : select.fields) {
-    const std::string name = QuoteIdentifier(field.name);
-    select.columns += fmt::format("CAST({0} AS {1}) AS {0}, ", name, SqlTypeName(field.type));
+  for (size_t i = 0; i < select.fields.size(); ++i) {
+    const std::string name = QuoteIdentifier(select.fields[i].name);
+    const std::string value = casts[i].empty() ? name : fmt::format("CAST({} AS {})", name, casts[i]);
+    select.columns += fmt::format("CAST({} AS {}) AS {}, ", value, SqlTypeName(select.fields[i].type), name);
     select.order += ", " + name;
   }
   select.columns += fmt::format("_seq, {} AS _known_at", select.known_at);
