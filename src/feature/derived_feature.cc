@@ -114,8 +114,8 @@ Result<DerivedFeature> CompileDerivedFeature(const FeatureDefinition& feature, c
   return compiled;
 }
 
-Result<Columns> EvaluateDerived(const RowProgram& program, const Columns& rows) {
-  TIDEMILL_ASSIGN_OR_RETURN(Columns features, program.Evaluate(rows));
+Result<Columns> EvaluateDerived(const RowProgram& program, const Columns& rows, uint64_t* failures) {
+  TIDEMILL_ASSIGN_OR_RETURN(Columns features, program.Evaluate(rows, failures));
   for (size_t i = 0; i < features.columns.size(); ++i) {
     Column& column = features.columns[i];
     const auto is_nan = [&column](size_t row) { return !column.IsNull(row) && std::isnan(column.doubles[row]); };

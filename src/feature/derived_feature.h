@@ -46,6 +46,7 @@ Result<DerivedFeature> CompileDerivedFeature(const FeatureDefinition& feature, c
 
 /// The features of a derived view for rows that have the program's columns. As of any view, not a number is missing: the default
 /// takes its place.
-Result<Columns> EvaluateDerived(const RowProgram& program, const Columns& rows);
+/// `failures`, if given, is how many values could not be computed.
+Result<Columns> EvaluateDerived(const RowProgram& program, const Columns& rows, uint64_t* failures = nullptr);
 
 }  // namespace tidemill

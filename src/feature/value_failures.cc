@@ -15,6 +15,13 @@ namespace {
 
 bool IsNumber(const Expression& expression) { return expression.type == Type::kDouble; }
 
+/// Of a cast to DECIMAL(width, scale): 19 digits before the point suffice.
+bool HoldsAnyInteger(const Expression& cast) {
+  const auto* width = std::get_if<int64_t>(&cast.arguments[1].constant);
+  const auto* scale = std::get_if<int64_t>(&cast.arguments[2].constant);
+  return width != nullptr && scale != nullptr && *width - *scale >= 19;
+}
+
 /// Functions that have a result for all arguments.
 bool AlwaysComputes(const Expression& call) {
   static const std::set<std::string, std::less<>> kNames = {
@@ -30,6 +37,9 @@ bool AlwaysComputes(const Expression& call) {
   if (kNames.contains(call.function)) return true;
   const bool numbers = !call.arguments.empty() && IsNumber(call) && IsNumber(call.arguments[0]);
   if (numbers && kOfNumbers.contains(call.function)) return true;
+  const bool decimal = !call.arguments.empty() && call.arguments[0].type == Type::kDecimal;
+  if (decimal && (call.function == "abs" || (call.function == "-" && call.arguments.size() == 1))) return true;
+  if (call.function == "decimal" && call.arguments[0].type == Type::kInt64) return HoldsAnyInteger(call);
   if (call.function != "cast") return false;
   const Type from = call.arguments[0].type;
   return call.type == Type::kText || from == Type::kBool || call.type == Type::kBool ? from != Type::kText
@@ -88,15 +98,40 @@ bool CanFail(const Expression& expression) {
 }
 
 std::string ValueFailures::Sentence() const {
-  return fmt::format("{} {} of view '{}' could not be computed; the first is part of '{}', in {}", values,
-                     values == 1 ? "value" : "values", view, feature, where);
+  return fmt::format("{} {} of {} '{}' could not be computed; the first is part of '{}', in {}", values,
+                     values == 1 ? "value" : "values", kind, view, feature, where);
 }
 
-Json ValueFailures::ToJson() const { return {{"view", view}, {"values", values}, {"feature", feature}, {"where", where}}; }
+Json ValueFailures::ToJson() const { return {{kind, view}, {"values", values}, {"feature", feature}, {"where", where}}; }
 
 ValueFailures ValueFailures::FromJson(const Json& json) {
   if (!json.is_object()) return {};
-  return {json.value("view", ""), json.value("values", int64_t{0}), json.value("feature", ""), json.value("where", "")};
+  const std::string kind = json.contains("model") ? "model" : "view";
+  return {json.value(kind, ""), json.value("values", int64_t{0}), json.value("feature", ""), json.value("where", ""), kind};
+}
+
+Status AddFailures(const RowProgram& program, const Columns& rows, uint64_t failed, int64_t row, std::string_view kind,
+                   std::string_view name, std::vector<ValueFailures>& failures) {
+  if (failed == 0) return Ok();
+  auto of = std::find_if(failures.begin(), failures.end(), [&](const ValueFailures& f) { return f.view == name && f.kind == kind; });
+  if (of == failures.end()) {
+    of = failures.insert(failures.end(), ValueFailures{});
+    of->kind = kind;
+    of->view = name;
+  }
+  of->values += static_cast<int64_t>(failed);
+  for (size_t at = 0; of->feature.empty() && at < rows.rows(); ++at) {
+    for (const Output& output : program.outputs) {
+      uint64_t failed_here = 0;
+      const RowProgram one{program.columns, {output}};
+      TIDEMILL_RETURN_IF_ERROR(one.Evaluate(rows, at, at + 1, &failed_here));
+      if (failed_here == 0) continue;
+      of->feature = output.name;
+      of->where = fmt::format("the spine's row {}", row + static_cast<int64_t>(at) + 1);
+      break;
+    }
+  }
+  return Ok();
 }
 
 Error FailedValues(const ValueFailures& failures) {

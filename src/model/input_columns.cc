@@ -6,11 +6,17 @@
 
 namespace tidemill {
 
-Status AppendDerived(const FeaturePlan& plan, Columns& rows) {
+Status AppendDerived(const FeaturePlan& plan, Columns& rows, FailureCount* count) {
   for (const FeaturePlan::Derived& derived : plan.derived) {
     // Of an expression of the model not a number stays what it is, as where it reads the spine alone.
     const bool is_view = !derived.view.empty();
-    TIDEMILL_ASSIGN_OR_RETURN(Columns made, is_view ? EvaluateDerived(derived.program, rows) : derived.program.Evaluate(rows));
+    uint64_t failed = 0;
+    TIDEMILL_ASSIGN_OR_RETURN(Columns made,
+                              is_view ? EvaluateDerived(derived.program, rows, &failed) : derived.program.Evaluate(rows, &failed));
+    if (count != nullptr) {
+      TIDEMILL_RETURN_IF_ERROR(AddFailures(derived.program, rows, failed, count->rows_before, is_view ? "view" : "model",
+                                           is_view ? derived.view : plan.model, count->failures));
+    }
     for (Column& column : made.columns) rows.columns.push_back(std::move(column));
   }
   return Ok();

@@ -105,7 +105,11 @@ class JoinedFeatureRows : public FeatureRows {
   }
   const std::vector<Field>& fields() const override { return fields_; }
   int64_t spine_rows() const override { return join_->spine_rows(); }
-  std::vector<ValueFailures> failures() const override { return join_->failures(); }
+  std::vector<ValueFailures> failures() const override {
+    std::vector<ValueFailures> failures = join_->failures();
+    failures.insert(failures.end(), count_.failures.begin(), count_.failures.end());
+    return failures;
+  }
 
   Result<std::optional<Columns>> Next() override {
     while (true) {
@@ -117,16 +121,21 @@ class JoinedFeatureRows : public FeatureRows {
   }
 
  private:
-  Result<Columns> Make(Columns joined) const {
+  Result<Columns> Make(Columns joined) {
+    const auto joined_rows = static_cast<int64_t>(joined.rows());
     TIDEMILL_ASSIGN_OR_RETURN(Labels labels, KnownLabels(plan_, joined, now_));
     if (labelled_only_) KeepLabelled(joined, labels);
-    TIDEMILL_ASSIGN_OR_RETURN(Columns computed, plan_.expressions.Evaluate(joined));
+    uint64_t failed = 0;
+    TIDEMILL_ASSIGN_OR_RETURN(Columns computed, plan_.expressions.Evaluate(joined, &failed));
+    TIDEMILL_RETURN_IF_ERROR(
+        AddFailures(plan_.expressions, joined, failed, count_.rows_before, "model", plan_.model, count_.failures));
     Columns rows;
     rows.columns.push_back(*joined.Find("_seq"));
     for (const std::string& name : ShownColumns(plan_)) rows.columns.push_back(*joined.Find(name));
     rows.columns.push_back(std::move(labels.label));
     rows.columns.push_back(std::move(labels.known_at));
-    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan_, joined));
+    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan_, joined, &count_));
+    count_.rows_before += joined_rows;
     TIDEMILL_RETURN_IF_ERROR(TakeInputs(plan_, joined, computed, rows));
     return rows;
   }
@@ -136,6 +145,7 @@ class JoinedFeatureRows : public FeatureRows {
   const bool labelled_only_;
   const Timestamp now_;
   std::vector<Field> fields_;
+  FailureCount count_;
 };
 
 }  // namespace

@@ -166,6 +166,24 @@ TEST_F(TrainingSetTest, TimesAreHalfOpenAndLabelsWaitForTheClock) {
   EXPECT_EQ(Build(plan, {.from = {}, .until = At("2019-01-02")}, At("2020-01-02")).rows(), 0u);
 }
 
+TEST_F(TrainingSetTest, WhatCannotBeComputedIsReportedOrStopsIt) {
+  project_.views["spending"].features.push_back(Feature("logarithm", "ln(count(*) - 100)", {}));
+  model_.features.push_back(Expression("logarithm", "ln(distance - distance)"));  // the distance of one row is null
+  const RowsWanted wanted{.from = {}, .until = At("2020-01-02")};
+  std::vector<ValueFailures> failures;
+  const auto rows = BuildRows(Plan(), *session_, TableNamed, wanted, At("2020-01-02"), 1, &failures);
+  ASSERT_TRUE(rows.ok()) << rows.error().Format();
+  ASSERT_EQ(failures.size(), 2U);
+  EXPECT_EQ(failures[0].Sentence(),
+            "4 values of view 'spending' could not be computed; the first is part of 'logarithm', in the spine's row 1 (2020-01-01T10:00:00Z)");
+  EXPECT_EQ(failures[1].Sentence(), "3 values of model 'buys' could not be computed; the first is part of 'logarithm', in the spine's row 1");
+  EXPECT_EQ(ValueFailures::FromJson(failures[1].ToJson()).Sentence(), failures[1].Sentence());
+  project_.views["spending"].fails_on_error = true;
+  const auto stopped = BuildRows(Plan(), *session_, TableNamed, wanted, At("2020-01-02"), 1);
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().code, "values_failed");
+}
+
 TEST_F(TrainingSetTest, PlanTravelsAsJson) {
   const FeaturePlan plan = Plan();
   const auto read = FeaturePlan::FromJson(Json::parse(plan.ToJson().dump()));

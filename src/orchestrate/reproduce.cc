@@ -308,6 +308,7 @@ class Reproduction {
     TIDEMILL_ASSIGN_OR_RETURN(const TrainingResult trained, TrainAndPackage(workspace.project.models.at(version_.model), plan,
                                                                             input, workspace.project.threads));
     ComparePackages(trained.package.Serialize());
+    if (!package_equal_) CompareEngines(trained.package.description.value("versions", Json::object()));
     return Ok();
   }
 
@@ -325,6 +326,17 @@ class Reproduction {
     Differ("model package", where,
            fmt::format("{} bytes recorded, {} rebuilt, different from byte {} on", stored->size(), rebuilt.size(),
                        in_stored - stored->begin() + 1));
+  }
+
+  /// Results of one version of the kernel or an engine need not be those of another.
+  void CompareEngines(const Json& here) {
+    const Json recorded = version_.detail.value("description", Json::object()).value("versions", Json::object());
+    for (const auto& [engine, version] : here.items()) {
+      const Json before = recorded.value(engine, Json());
+      if (before != version)
+        Differ("engine", engine, fmt::format("version {} recorded, {} here", before.is_string() ? before.get<std::string>() : "none",
+                                             version.is_string() ? version.get<std::string>() : version.dump()));
+    }
   }
 
   void CompareTrainingSets(const Columns& rebuilt) {

@@ -111,8 +111,12 @@ struct DerivedJoin {
   FeaturePlan plan;
   std::vector<Field> spine_fields;
 
-  Result<Columns> Make(Columns joined) const {
-    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan, joined));
+  FailureCount count{};
+
+  Result<Columns> Make(Columns joined) {
+    const auto joined_rows = static_cast<int64_t>(joined.rows());
+    TIDEMILL_RETURN_IF_ERROR(AppendDerived(plan, joined, &count));
+    count.rows_before += joined_rows;
     Columns rows;
     for (const Field& field : spine_fields) rows.columns.push_back(std::move(*joined.Find(field.name)));
     Columns none;
@@ -176,6 +180,7 @@ Result<RetrieveReport> RetrieveFeatures(Workspace& workspace, const RetrieveOpti
   if (!written.ok()) return PlaceFailedValues(workspace.project, std::move(written).error());
   report.rows = written->rows;
   report.failures = std::move(written->failures);
+  if (derived) report.failures.insert(report.failures.end(), derived->count.failures.begin(), derived->count.failures.end());
   const std::string stored = fmt::format("read_parquet({})", QuoteText(path.string()));
   TIDEMILL_ASSIGN_OR_RETURN(report.columns, workspace.parser->Describe("SELECT * FROM " + stored));
   if (to_table) {
