@@ -20,7 +20,8 @@ Result<Json> ProgramOf(const Workspace& workspace, const std::string& view) {
   const auto program = workspace.programs.find(view);
   if (program != workspace.programs.end()) return program->second.ToJson();
   if (workspace.derived_plans.contains(view)) {
-    return UserError("unknown_view", fmt::format("'{}' is a derived view: it is computed from other views' features and keeps no state", view),
+    return UserError("unknown_view",
+                     fmt::format("'{}' is a derived view: it is computed from other views' features and keeps no state", view),
                      "the views that it uses have programs");
   }
   std::vector<std::string> names;
@@ -33,7 +34,8 @@ Status RunProgram(const ProgramArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(const Json program, ProgramOf(workspace, arguments.view));
   if (arguments.output.empty()) return context.console.WriteJson(program);
   TIDEMILL_RETURN_IF_ERROR(WriteFileAtomic(arguments.output, program.dump() + "\n"));
-  context.console.Tell(fmt::format("{} the program of {} is in {}\n", context.console.ErrStyle(Style::kGood, "✓"), arguments.view, arguments.output));
+  context.console.Tell(fmt::format("{} the program of {} is in {}\n", context.console.ErrStyle(Style::kGood, "✓"), arguments.view,
+                                   arguments.output));
   return Ok();
 }
 

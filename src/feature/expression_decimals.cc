@@ -7,11 +7,13 @@
 #include "feature/expression_compiler.h"
 #include "feature/program/decimals.h"
 
-/// The part of the compiler that types decimals as DuckDB does, and turns what is done with them into functions over whole numbers.
+/// The part of the compiler that types decimals as DuckDB does, and turns what is done with them into functions over whole
+/// numbers.
 namespace tidemill {
 namespace {
 
-/// Results that 64 bits hold stay there, as DuckDB has it: of decimals of up to so many digits, unless so many stand behind the point.
+/// Results that 64 bits hold stay there, as DuckDB has it: of decimals of up to so many digits, unless so many stand behind the
+/// point.
 constexpr int64_t kShortDigits = 18;
 
 Expression WholeNumber(int64_t value) { return ConstantOf(value, Type::kInt64); }
@@ -35,7 +37,8 @@ int64_t DigitsOfBoth(DecimalShape a, DecimalShape b) {
 bool IsCutOff(const std::string& name) { return name == "floor" || name == "ceil" || name == "trunc"; }
 
 int64_t ShortOrFull(int64_t width, int64_t widest, bool may_be_short) {
-  return width > kShortDigits && widest <= kShortDigits && may_be_short ? kShortDigits : std::min<int64_t>(width, kDecimalDigitsMax);
+  return width > kShortDigits && widest <= kShortDigits && may_be_short ? kShortDigits
+                                                                        : std::min<int64_t>(width, kDecimalDigitsMax);
 }
 
 }  // namespace
@@ -115,13 +118,15 @@ Result<TypedExpression> ExpressionCompiler::AsColumnType(const Json& tree, Typed
 std::optional<Result<TypedExpression>> ExpressionCompiler::DecimalCall(const Json& tree, const std::string& name,
                                                                        std::vector<TypedExpression>& arguments) const {
   constexpr std::array<std::string_view, 4> kArithmetic = {"+", "-", "*", "%"};
-  constexpr std::array<std::string_view, 7> kBroughtToOneType = {"nullif",    "least", "greatest", "list_value",
+  constexpr std::array<std::string_view, 7> kBroughtToOneType = {"nullif",    "least",  "greatest", "list_value",
                                                                  "concat_ws", "concat", "||"};
   const bool lists = std::any_of(arguments.begin(), arguments.end(), [](const auto& a) { return IsList(a.expression.type); });
-  if (!lists && std::find(kBroughtToOneType.begin(), kBroughtToOneType.end(), name) != kBroughtToOneType.end()) return std::nullopt;
+  if (!lists && std::find(kBroughtToOneType.begin(), kBroughtToOneType.end(), name) != kBroughtToOneType.end())
+    return std::nullopt;
   if (arguments.size() == 1 && (name == "+" || name.starts_with("to_"))) return std::nullopt;
   const bool all_decimal = std::all_of(arguments.begin(), arguments.end(), [](const auto& a) { return ShapeOf(a).has_value(); });
-  const bool all = all_decimal && !(name == "%" && arguments.size() == 2 && DigitsOfBoth(*ShapeOf(arguments[0]), *ShapeOf(arguments[1])) > kDecimalDigitsMax);
+  const bool all = all_decimal && !(name == "%" && arguments.size() == 2 &&
+                                    DigitsOfBoth(*ShapeOf(arguments[0]), *ShapeOf(arguments[1])) > kDecimalDigitsMax);
   if (all && arguments.size() == 2 && std::find(kArithmetic.begin(), kArithmetic.end(), name) != kArithmetic.end())
     return DecimalArithmetic(tree, name, std::move(arguments));
   if (all && arguments.size() == 1 && (name == "-" || name == "abs")) return UnaryDecimal(tree, name, std::move(arguments[0]));
@@ -151,15 +156,18 @@ Result<TypedExpression> ExpressionCompiler::DecimalArithmetic(const Json& tree, 
   if (name == "*") {
     const int64_t scale = a.scale + b.scale;
     if (scale > kDecimalDigitsMax) {
-      return ErrorAt(tree, "argument_types", fmt::format("this product has {} digits behind the point, and decimals have at most {}", scale, kDecimalDigitsMax),
-                     "cast one of them to DOUBLE, or to a DECIMAL with fewer");
+      return ErrorAt(
+          tree, "argument_types",
+          fmt::format("this product has {} digits behind the point, and decimals have at most {}", scale, kDecimalDigitsMax),
+          "cast one of them to DOUBLE, or to a DECIMAL with fewer");
     }
     const int64_t width = ShortOrFull(a.width + b.width, widest, scale < kShortDigits);
     TIDEMILL_ASSIGN_OR_RETURN(arguments[0], ToDecimal(tree, std::move(arguments[0]), a));
     TIDEMILL_ASSIGN_OR_RETURN(arguments[1], ToDecimal(tree, std::move(arguments[1]), b));
-    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression product, Finish(tree, CallOf("*", Type::kDecimal,
-                                                                           {std::move(arguments[0].expression),
-                                                                            std::move(arguments[1].expression), WholeNumber(width)})));
+    TIDEMILL_ASSIGN_OR_RETURN(
+        TypedExpression product,
+        Finish(tree, CallOf("*", Type::kDecimal,
+                            {std::move(arguments[0].expression), std::move(arguments[1].expression), WholeNumber(width)})));
     return AsDecimal(std::move(product), {width, scale});
   }
   const int64_t scale = std::max(a.scale, b.scale);
@@ -183,7 +191,8 @@ Result<TypedExpression> ExpressionCompiler::UnaryDecimal(const Json& tree, const
   return AsDecimal(std::move(result), shape);
 }
 
-Result<TypedExpression> ExpressionCompiler::CutOffDecimal(const Json& tree, const std::string& name, TypedExpression value) const {
+Result<TypedExpression> ExpressionCompiler::CutOffDecimal(const Json& tree, const std::string& name,
+                                                          TypedExpression value) const {
   const DecimalShape shape = *value.decimal;
   TIDEMILL_ASSIGN_OR_RETURN(TypedExpression whole,
                             Finish(tree, CallOf(name, Type::kDecimal, {std::move(value.expression), WholeNumber(shape.scale)})));
@@ -200,9 +209,9 @@ Result<TypedExpression> ExpressionCompiler::RoundDecimal(const Json& tree, Typed
   }
   // DuckDB gives 0 where it would round all digits away, even 95 to hundreds in a DECIMAL(2, 0).
   const int64_t zeros = -digits >= shape.width - shape.scale ? kDecimalDigitsMax + 1 : -digits;
-  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression rounded,
-                            Finish(tree, CallOf("round", Type::kDecimal,
-                                                {std::move(value.expression), WholeNumber(shape.scale), WholeNumber(zeros)})));
+  TIDEMILL_ASSIGN_OR_RETURN(
+      TypedExpression rounded,
+      Finish(tree, CallOf("round", Type::kDecimal, {std::move(value.expression), WholeNumber(shape.scale), WholeNumber(zeros)})));
   return AsDecimal(std::move(rounded), {shape.width, 0});
 }
 

@@ -31,8 +31,8 @@ bool AlwaysComputes(const Expression& call) {
       "contains",   "like",   "ilike",      "starts_with", "ends_with",   "strpos",    "replace",          "substr",          "left",
       "right",      "year",   "quarter",    "month",       "week",        "day",       "dayofweek",        "isodow",          "dayofyear",
       "hour",       "minute", "second",     "sign",        "isnan",       "isinf",     "isfinite",         "try",             "failed",
-      "list_value", "now",    "hash_bucket", "regexp_matches", "regexp_full_match", "regexp_extract",   "regexp_replace",     "decimal_to_number",
-      "decimal_to_text", "decimal_of_units", "epoch", "json_extract_string", "floor", "ceil"};
+      "list_value", "now",    "regexp_matches", "regexp_full_match", "regexp_extract",   "regexp_replace",     "decimal_to_number",
+      "decimal_to_text", "decimal_of_units", "epoch", "floor", "ceil"};
   static const std::set<std::string, std::less<>> kOfNumbers = {"+", "-", "*", "/", "//", "%", "abs", "round", "trunc", "exp", "cbrt", "pow"};
   if (kNames.contains(call.function)) return true;
   const bool numbers = !call.arguments.empty() && IsNumber(call) && IsNumber(call.arguments[0]);

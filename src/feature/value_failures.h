@@ -9,11 +9,12 @@
 #include "feature/program/program.h"
 #include "sql/database.h"
 
-/// Values that could not be computed (an overflow, a bad cast): null where they stand, counted and reported with the first of them.
+/// Values that could not be computed (an overflow, a bad cast): null where they stand, counted and reported with the first of
+/// them.
 namespace tidemill {
 
 struct ValueFailures {
-  std::string view;     ///< or the model whose own expressions they are
+  std::string view;  ///< or the model whose own expressions they are
   int64_t values = 0;
   std::string feature;  ///< the output that the first of them is part of
   std::string where;    ///< its row: "the row 17 (card 'a', 2013-05-01T00:00:00Z)"
@@ -26,12 +27,12 @@ struct ValueFailures {
   std::string kind = "view";  ///< "view", "model"
 };
 
-/// Code "values_failed", for a view that says `on_error: fail`. Its place is the view's file without a line, with the feature in the
-/// place of the text: whoever has the project finds the line.
+/// Code "values_failed", for a view that says `on_error: fail`. Its place is the view's file without a line, with the feature in
+/// the place of the text: whoever has the project finds the line.
 Error FailedValues(const ValueFailures& failures);
 
-/// Adds `failed` values that `program` could not compute for `rows`, the spine's from `row` (from 0) on, to what is known of the view or
-/// model.
+/// Adds `failed` values that `program` could not compute for `rows`, the spine's from `row` (from 0) on, to what is known of the
+/// view or model.
 Status AddFailures(const RowProgram& program, const Columns& rows, uint64_t failed, int64_t row, std::string_view kind,
                    std::string_view name, std::vector<ValueFailures>& failures);
 

@@ -35,9 +35,8 @@ Result<std::unique_ptr<CheckedJoin>> CheckedJoin::Start(Session& session, const 
   FeatureJoinRequest extended = request;
   for (size_t i = 0; i < request.views.size(); ++i) {
     const ViewJoin& view = request.views[i];
-    TIDEMILL_ASSIGN_OR_RETURN(
-        ValueFailures failures,
-        FailuresInRows(session, *view.program, view.table_sql, view.event_time, TimeCondition("_known_at", "<=", request.now.micros)));
+    TIDEMILL_ASSIGN_OR_RETURN(ValueFailures failures, FailuresInRows(session, *view.program, view.table_sql, view.event_time,
+                                                                     TimeCondition("_known_at", "<=", request.now.micros)));
     if (failures.any() && view.program->fails_on_error) return FailedValues(failures);
     checked->views_.push_back({std::move(failures), view.program->fails_on_error});
     programs[i] = *view.program;

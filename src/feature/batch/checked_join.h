@@ -8,8 +8,8 @@
 
 namespace tidemill {
 
-/// A point-in-time join that counts what could not be computed, in the rows of the views' tables and for the rows of the spine. A view
-/// that fails on errors makes the start fail (for its table's rows) or Next() (for a spine row): code "values_failed".
+/// A point-in-time join that counts what could not be computed, in the rows of the views' tables and for the rows of the spine. A
+/// view that fails on errors makes the start fail (for its table's rows) or Next() (for a spine row): code "values_failed".
 class CheckedJoin : public FeatureJoin {
  public:
   static Result<std::unique_ptr<CheckedJoin>> Start(Session& session, const FeatureJoinRequest& request);

@@ -58,8 +58,8 @@ Datum NumberToDecimal(const Datum& a, const Datum& width, const Datum& scale) {
 
 struct WrittenNumber {
   bool negative = false;
-  std::string digits;   ///< before and behind the point
-  int64_t whole = 0;    ///< how many of them stand before the point, which an exponent moves
+  std::string digits;  ///< before and behind the point
+  int64_t whole = 0;   ///< how many of them stand before the point, which an exponent moves
 };
 
 std::optional<WrittenNumber> ReadDigits(std::string_view text) {
@@ -104,7 +104,8 @@ Datum DecimalToNumber(const Datum& a, const Datum& scale) {
   constexpr __int128 kExact = __int128{1} << 53;
   const __int128 value = a.decimal();
   const __int128 unit = TenTo(scale.integer);
-  if (scale.integer == 0 || Magnitude(value) <= kExact) return Datum::Number(static_cast<double>(value) / static_cast<double>(unit));
+  if (scale.integer == 0 || Magnitude(value) <= kExact)
+    return Datum::Number(static_cast<double>(value) / static_cast<double>(unit));
   return Datum::Number(static_cast<double>(value / unit) + static_cast<double>(value % unit) / static_cast<double>(unit));
 }
 

@@ -51,7 +51,8 @@ Status CheckReadFormat(Node& node) {
     at += bare ? 2 : 1;
     if (at >= text.size() || (bare ? kMayLackZeros : kRead).find(text[at]) == std::string_view::npos) {
       return UserError("bad_literal",
-                       fmt::format("strptime does not know '%{}{}'", bare ? "-" : "", std::string_view(text).substr(std::min(at, text.size()), 1)),
+                       fmt::format("strptime does not know '%{}{}'", bare ? "-" : "",
+                                   std::string_view(text).substr(std::min(at, text.size()), 1)),
                        "%Y %m %d %H %M %S %f %g, %y %j %a %A %b %B, %I %p, %z, and %c %x %X");
     }
     ++at;
@@ -122,7 +123,8 @@ class TimeReader {
   bool TakeWord(std::string_view word) {
     if (text_.size() - at_ < word.size()) return false;
     for (size_t i = 0; i < word.size(); ++i) {
-      if (std::tolower(static_cast<unsigned char>(text_[at_ + i])) != std::tolower(static_cast<unsigned char>(word[i]))) return false;
+      if (std::tolower(static_cast<unsigned char>(text_[at_ + i])) != std::tolower(static_cast<unsigned char>(word[i])))
+        return false;
     }
     at_ += word.size();
     return true;
@@ -154,30 +156,45 @@ class TimeReader {
   bool ReadPart(char specifier) {
     size_t which = 0;
     switch (specifier) {
-      case 'Y': return Number(4, 0, 9999, year_);
+      case 'Y':
+        return Number(4, 0, 9999, year_);
       case 'y':
         if (!Number(2, 0, 99, year_)) return false;
         year_ += year_ > 68 ? 1900 : 2000;
         return true;
-      case 'm': return Number(2, 1, 12, month_);
-      case 'd': return Number(2, 1, 31, day_);
-      case 'j': return Number(3, 1, 366, day_of_year_);
-      case 'H': return Number(2, 0, 23, hour_);
-      case 'I': return Number(2, 1, 12, hour_);
-      case 'M': return Number(2, 0, 59, minute_);
-      case 'S': return Number(2, 0, 59, second_);
-      case 'f': return Fraction(6, 1);
-      case 'g': return Fraction(3, 1000);
-      case 'p': return HalfOfDay();
-      case 'z': return Offset();
-      case 'a': return Name(kDayNames, true, which);
-      case 'A': return Name(kDayNames, false, which);
+      case 'm':
+        return Number(2, 1, 12, month_);
+      case 'd':
+        return Number(2, 1, 31, day_);
+      case 'j':
+        return Number(3, 1, 366, day_of_year_);
+      case 'H':
+        return Number(2, 0, 23, hour_);
+      case 'I':
+        return Number(2, 1, 12, hour_);
+      case 'M':
+        return Number(2, 0, 59, minute_);
+      case 'S':
+        return Number(2, 0, 59, second_);
+      case 'f':
+        return Fraction(6, 1);
+      case 'g':
+        return Fraction(3, 1000);
+      case 'p':
+        return HalfOfDay();
+      case 'z':
+        return Offset();
+      case 'a':
+        return Name(kDayNames, true, which);
+      case 'A':
+        return Name(kDayNames, false, which);
       case 'b':
       case 'B':
         if (!Name(kMonthNames, specifier == 'b', which)) return false;
         month_ = static_cast<int64_t>(which) + 1;
         return true;
-      default: return Take(specifier);
+      default:
+        return Take(specifier);
     }
   }
 
