@@ -28,12 +28,12 @@ def generate(folder, name, rows):
             COPY (SELECT i AS id, (hash(i + {number * 1_000_003}) % 10000)::BIGINT AS entity, {moment(number * 20_000_003)} AS happened,
                   (hash(i + {number * 7}) % 100000) / 100.0::DOUBLE AS a, (hash(i + {number * 11}) % 1000003) / 7.0::DOUBLE AS b,
                   (hash(i + {number * 13}) % 10007) * 0.1::DOUBLE AS c, (hash(i + {number * 17}) % 1000)::BIGINT AS d,
-                  (hash(i + {number * 19}) % 100)::BIGINT AS e FROM range(1000000) t(i)) TO '{path}.new'""")
+                  (hash(i + {number * 19}) % 100)::BIGINT AS e FROM range(1000000) t(i)) TO '{path}.new' (FORMAT parquet)""")
         os.rename(path + ".new", path)
     path = os.path.join(folder, f"spine_{name}.parquet")
     connection.execute(f"""
         COPY (SELECT i AS id, (hash(i) % 10000)::BIGINT AS entity, {moment(77_777_777)} AS asked_at FROM range({int(rows)}) t(i))
-        TO '{path}.new'""")
+        TO '{path}.new' (FORMAT parquet)""")
     os.rename(path + ".new", path)
     return {}
 

@@ -220,6 +220,14 @@ Value Column::At(size_t row) const {
   }
 }
 
+void Column::Clear() {
+  valid.clear();
+  ints.clear();
+  doubles.clear();
+  offsets.assign(1, 0);
+  chars.clear();
+}
+
 void Column::Reserve(size_t rows) {
   valid.reserve(rows);
   if (type == Type::kDouble) {

@@ -55,6 +55,8 @@ struct Column {
   Status Append(const Value& value);
   Value At(size_t row) const;
   void Reserve(size_t rows);
+  /// Drops all rows; the memory is used again.
+  void Clear();
 };
 
 /// Columns of equal length: a batch of rows, or a small result.

@@ -33,9 +33,11 @@ Status CheckTypes(const Columns& batch, const Program& program) {
   return Ok();
 }
 
-Datum Read(const Column& column, size_t row, Type type) {
-  const Datum datum = ColumnDatum(column, row);
-  return column.type != type && !datum.null ? Datum::Number(static_cast<double>(datum.integer)) : datum;
+Column AsDoubles(const Column& column) {
+  Column doubles(column.name, Type::kDouble);
+  doubles.valid = column.valid;
+  doubles.doubles.assign(column.ints.begin(), column.ints.end());
+  return doubles;
 }
 
 }  // namespace
@@ -47,18 +49,32 @@ std::string TimeCondition(const std::string& column, const std::string& comparis
   return fmt::format("{} {} make_timestamp({})", column, comparison, std::clamp(micros, kMin, kMax));
 }
 
+Status StreamViewColumns(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
+                         const std::string& condition, const std::function<Status(const ViewColumns& batch)>& take) {
+  std::vector<Column> widened(program.columns.size());
+  return session.Stream(SelectRows(program, table_sql, event_time, condition), [&](const Columns& batch) -> Status {
+    TIDEMILL_RETURN_IF_ERROR(CheckTypes(batch, program));
+    ViewColumns view{&batch.columns[0], &batch.columns[1], &batch.columns[2], {}, {}};
+    for (size_t i = 0; i < program.keys.size(); ++i) view.keys.push_back(&batch.columns[kLeadingColumns + i]);
+    for (size_t i = 0; i < program.columns.size(); ++i) {
+      const Column& column = batch.columns[kLeadingColumns + program.keys.size() + i];
+      const bool as_it_is = column.type == program.columns[i].type;
+      if (!as_it_is) widened[i] = AsDoubles(column);
+      view.columns.push_back(as_it_is ? &column : &widened[i]);
+    }
+    return take(view);
+  });
+}
+
 Status StreamViewRows(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
                       const std::string& condition, const std::function<Status(const ViewRow& row)>& take) {
   std::vector<Datum> keys(program.keys.size());
   std::vector<Datum> columns(program.columns.size());
-  return session.Stream(SelectRows(program, table_sql, event_time, condition), [&](const Columns& batch) -> Status {
-    TIDEMILL_RETURN_IF_ERROR(CheckTypes(batch, program));
+  return StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
     for (size_t row = 0; row < batch.rows(); ++row) {
-      ViewRow result{batch.columns[0].ints[row], batch.columns[1].ints[row], batch.columns[2].ints[row], keys, columns};
-      for (size_t i = 0; i < keys.size(); ++i) keys[i] = Read(batch.columns[kLeadingColumns + i], row, program.keys[i].type);
-      for (size_t i = 0; i < columns.size(); ++i) {
-        columns[i] = Read(batch.columns[kLeadingColumns + keys.size() + i], row, program.columns[i].type);
-      }
+      const ViewRow result{batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], keys, columns};
+      for (size_t i = 0; i < keys.size(); ++i) keys[i] = ColumnDatum(*batch.keys[i], row);
+      for (size_t i = 0; i < columns.size(); ++i) columns[i] = ColumnDatum(*batch.columns[i], row);
       TIDEMILL_RETURN_IF_ERROR(take(result));
     }
     return Ok();

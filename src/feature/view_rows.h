@@ -3,6 +3,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "feature/program/datum.h"
@@ -20,9 +21,24 @@ struct ViewRow {
   std::span<const Datum> columns;  ///< follow Program::columns
 };
 
+/// A batch of rows of a view's table. Everything refers to the batch.
+struct ViewColumns {
+  const Column* event = nullptr;  ///< timestamps, as `known`; without nulls, as `sequence` and `keys`
+  const Column* known = nullptr;
+  const Column* sequence = nullptr;
+  std::vector<const Column*> keys;     ///< follow Program::keys
+  std::vector<const Column*> columns;  ///< follow Program::columns, with their types
+
+  size_t rows() const { return event->size(); }
+};
+
 /// Reads rows of a view's table, batch by batch, in no particular order. `condition` is SQL over the table's columns.
 /// Rows without event time or known time, or with a null in their key, belong to no entity and are left out.
 /// Codes: "column_type" when the table has changed since the program was compiled, and those of the session.
+Status StreamViewColumns(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
+                         const std::string& condition, const std::function<Status(const ViewColumns& batch)>& take);
+
+/// The same row by row.
 Status StreamViewRows(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
                       const std::string& condition, const std::function<Status(const ViewRow& row)>& take);
 

@@ -45,6 +45,12 @@ Vector OpenVector(duckdb_vector vector, size_t rows) {
 
 template <class T>
 void AppendInts(const Vector& vector, Column* column) {
+  if (vector.validity == nullptr) {
+    const T* values = static_cast<const T*>(vector.data);
+    column->valid.resize(column->valid.size() + vector.rows, 1);
+    column->ints.insert(column->ints.end(), values, values + vector.rows);
+    return;
+  }
   for (size_t row = 0; row < vector.rows; ++row) {
     vector.IsValid(row) ? column->AppendInt(static_cast<int64_t>(vector.At<T>(row))) : column->AppendNull();
   }
@@ -133,6 +139,13 @@ double DecimalAsDouble(const Vector& vector, size_t row) {
 
 template <class Read>
 void AppendDoubles(const Vector& vector, Read read, Column* column) {
+  if (vector.validity == nullptr) {
+    const size_t first = column->doubles.size();
+    column->valid.resize(column->valid.size() + vector.rows, 1);
+    column->doubles.resize(first + vector.rows);
+    for (size_t row = 0; row < vector.rows; ++row) column->doubles[first + row] = read(row);
+    return;
+  }
   for (size_t row = 0; row < vector.rows; ++row) {
     vector.IsValid(row) ? column->AppendDouble(read(row)) : column->AppendNull();
   }

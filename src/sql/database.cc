@@ -141,8 +141,9 @@ class DuckDbSession : public Session {
   Status Stream(std::string_view sql, const std::function<Status(const Columns&)>& take) override {
     TIDEMILL_ASSIGN_OR_RETURN(const Reading reading, PrepareReading(sql));
     bool failed_outside = false;
+    Columns batch = EmptyColumns(reading.fields);
     const Status status = Run(reading.prepared.get(), [&](duckdb_data_chunk chunk) -> Status {
-      Columns batch = EmptyColumns(reading.fields);
+      for (Column& column : batch.columns) column.Clear();
       TIDEMILL_RETURN_IF_ERROR(AppendChunk(chunk, WideNumbers::kFail, &batch));
       Status taken = take(batch);
       failed_outside = !taken.ok();

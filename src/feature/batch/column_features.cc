@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstring>
 #include <numeric>
 #include <optional>
 #include <span>
 
+#include "feature/batch/slot_columns.h"
 #include "feature/batch/spine_block.h"
 #include "feature/entity_groups.h"
 #include "feature/entity_key.h"
@@ -168,19 +168,12 @@ class Placed {
   std::unique_ptr<T[]> values_;
 };
 
-const int64_t* BitsOf(const Column& column) {
-  static_assert(sizeof(double) == sizeof(int64_t));
-  return column.type == Type::kDouble ? reinterpret_cast<const int64_t*>(column.doubles.data()) : column.ints.data();
-}
-
-bool HasNulls(const Column& column) { return std::memchr(column.valid.data(), 0, column.valid.size()) != nullptr; }
-
 /// What the kernels read, by place: times and slots. A program whose slots hold texts has its slots read row by row instead.
 class PlacedRows {
  public:
   PlacedRows(const CompiledProgram& program, const ColumnRows& rows, const EntityPlaces& places, int threads)
       : program_(program), rows_(rows), places_(places) {
-    by_row_ = std::any_of(program.slot_types().begin(), program.slot_types().end(), HoldsBytes);
+    by_row_ = !SlotColumns::Serve(program);
     if (by_row_) row_at_ = Placed<uint32_t>(places.placed());
     if (!by_row_) Allocate();
     const size_t rows_at_once = (rows.event->size() + static_cast<size_t>(threads)) / static_cast<size_t>(threads);
@@ -206,8 +199,7 @@ class PlacedRows {
   void AddTo(EntityKernel& kernel, size_t begin, size_t end, Scratch& scratch) const {
     if (by_row_) return AddByRow(kernel, begin, end, scratch);
     scratch.slots.resize(slots_.size());
-    for (size_t i = 0; i < slots_.size(); ++i)
-      scratch.slots[i] = {slots_[i].bits.data() + begin, slots_[i].valid.empty() ? nullptr : slots_[i].valid.data() + begin};
+    for (size_t i = 0; i < slots_.size(); ++i) scratch.slots[i] = {slots_[i].bits.data() + begin, slots_[i].valid.data() + begin};
     kernel.AddRun({event_.data() + begin, end - begin}, known_.empty() ? nullptr : known_.data() + begin,
                   sequence_.empty() ? nullptr : sequence_.data() + begin, static_cast<int64_t>(begin), scratch.slots);
   }
@@ -217,7 +209,7 @@ class PlacedRows {
  private:
   struct Slot {
     Placed<int64_t> bits;
-    Placed<uint8_t> valid;  ///< empty: all are there
+    Placed<uint8_t> valid;
   };
 
   void Allocate() {
@@ -225,42 +217,26 @@ class PlacedRows {
     event_ = Placed<int64_t>(count);
     if (rows_.known != nullptr) known_ = Placed<int64_t>(count);
     if (rows_.sequence != nullptr) sequence_ = Placed<int64_t>(count);
-    for (size_t i = 0; i < program_.slot_types().size(); ++i) {
-      const Column* column = Copied(i);
-      computes_ = computes_ || column == nullptr;
-      const bool has_nulls = column == nullptr || HasNulls(*column);
-      slots_.push_back({Placed<int64_t>(count), has_nulls ? Placed<uint8_t>(count) : Placed<uint8_t>()});
-    }
+    for (size_t i = 0; i < program_.slot_types().size(); ++i) slots_.push_back({Placed<int64_t>(count), Placed<uint8_t>(count)});
   }
 
-  /// The column that a slot is a copy of, if it is one.
-  const Column* Copied(size_t slot) const {
-    const int column = program_.slot_column(slot);
-    return column < 0 ? nullptr : rows_.columns[static_cast<size_t>(column)];
-  }
-
+  /// Few rows at a time, so that what is computed of them stays in the processor's cache.
   void Fill(size_t begin, size_t end) {
+    constexpr size_t kRows = 8192;
     event_.Fill(places_.place, rows_.event->ints.data(), begin, end);
     if (!known_.empty()) known_.Fill(places_.place, rows_.known->ints.data(), begin, end);
     if (!sequence_.empty()) sequence_.Fill(places_.place, rows_.sequence->ints.data(), begin, end);
-    for (size_t i = 0; i < slots_.size(); ++i) {
-      const Column* column = Copied(i);
-      if (column == nullptr) continue;
-      slots_[i].bits.Fill(places_.place, BitsOf(*column), begin, end);
-      if (!slots_[i].valid.empty()) slots_[i].valid.Fill(places_.place, column->valid.data(), begin, end);
-    }
-    if (computes_) Compute(begin, end);
-  }
-
-  void Compute(size_t begin, size_t end) {
-    Scratch scratch;
-    for (size_t row = begin; row < end; ++row) {
-      const uint32_t place = places_.place[row];
-      if (place == kNoPlace) continue;
-      ReadSlots(row, scratch);
+    SlotColumns columns(program_);
+    for (size_t from = begin; from < end; from += kRows) {
+      const size_t until = std::min(from + kRows, end);
+      const auto values = columns.Read(rows_.columns, from, until);
       for (size_t i = 0; i < slots_.size(); ++i) {
-        if (Copied(i) == nullptr)
-          ResultColumn{slots_[i].bits.data(), slots_[i].valid.data()}.Set(place, scratch.values[i], program_.slot_types()[i]);
+        for (size_t row = from; row < until; ++row) {
+          const uint32_t place = places_.place[row];
+          if (place == kNoPlace) continue;
+          slots_[i].bits.data()[place] = values[i].bits[row - from];
+          slots_[i].valid.data()[place] = values[i].valid == nullptr ? 1 : values[i].valid[row - from];
+        }
       }
     }
   }

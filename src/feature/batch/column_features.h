@@ -26,8 +26,8 @@ struct ColumnQueries {
 
 /// All features of the program, one column each in the order of `queries`; a query with a null in its key or time sees no rows.
 /// Nothing but the columns is read; beside them and the result it holds the result once more, 12 bytes a row and a query, 9 for
-/// each slot and row, and, for each thread, the rows of one entity. Threads: up to `threads`. The answers do not depend on their number.
-/// Code: "duplicate_rows" when rows can't be told apart. Types are taken as right.
+/// each slot and row, and, for each thread, the rows of one entity. Threads: up to `threads`. The answers do not depend on their
+/// number. Code: "duplicate_rows" when rows can't be told apart. Types are taken as right.
 Result<Columns> ComputeFeatures(const Program& program, const ColumnRows& rows, const ColumnQueries& queries, int threads);
 
 /// RowProgram::Evaluate from up to `threads` threads.

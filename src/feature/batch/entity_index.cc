@@ -59,6 +59,19 @@ uint32_t EntityIndex::Add(std::span<const Datum> key) {
   return entity;
 }
 
+void EntityIndex::Add(std::span<const Column* const> keys, std::vector<uint32_t>& entities) {
+  const size_t rows = keys[0]->size();
+  if (by_integer_) {
+    for (size_t row = 0; row < rows; ++row) entities.push_back(AddInteger(keys[0]->ints[row]));
+    return;
+  }
+  std::vector<Datum> key(keys.size());
+  for (size_t row = 0; row < rows; ++row) {
+    for (size_t i = 0; i < keys.size(); ++i) key[i] = ColumnDatum(*keys[i], row);
+    entities.push_back(Add(key));
+  }
+}
+
 void EntityIndex::Find(std::span<const Column* const> keys, size_t begin, size_t end, uint32_t* entities) const {
   if (by_integer_) {
     const Column& column = *keys[0];

@@ -21,6 +21,8 @@ class EntityIndex {
   size_t size() const { return size_; }
   /// The number of an entity, a new one when it has none yet. No part of the key is null.
   uint32_t Add(std::span<const Datum> key);
+  /// The numbers of the entities of all rows, appended to `entities`; new ones where they have none yet. No key is null.
+  void Add(std::span<const Column* const> keys, std::vector<uint32_t>& entities);
   /// The numbers of the entities of rows [begin, end), kNoEntity for those without: a null in the key, or not in this index.
   void Find(std::span<const Column* const> keys, size_t begin, size_t end, uint32_t* entities) const;
 

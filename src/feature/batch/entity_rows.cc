@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <optional>
 
+#include "feature/batch/slot_columns.h"
+#include "feature/batch/spine_block.h"
 #include "feature/view_rows.h"
 
 namespace tidemill {
@@ -40,27 +44,69 @@ class EntityAppender {
   RowStore scratch_;
 };
 
+/// Rows and their entities.
+struct ReadRows {
+  RowStore rows;
+  std::vector<uint32_t> entities;
+};
+
+Status ReadInOwnOrder(Session& session, const Program& program, const CompiledProgram& compiled, const std::string& table_sql,
+                      const std::string& event_time, const std::string& condition, EntityIndex& index, ReadRows& read) {
+  const bool in_columns = SlotColumns::Serve(compiled);
+  SlotColumns slot_columns(compiled);
+  std::vector<Datum> row_columns(program.columns.size());
+  std::vector<Datum> slots(compiled.slot_types().size());
+  TextPool texts;
+  return StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
+    if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
+    index.Add(batch.keys, read.entities);
+    if (in_columns) {
+      read.rows.AppendRun(batch.event->ints, batch.known->ints.data(), batch.sequence->ints.data(), 0,
+                          slot_columns.Read(batch.columns, 0, batch.rows()));
+      return Ok();
+    }
+    for (size_t row = 0; row < batch.rows(); ++row) {
+      for (size_t i = 0; i < row_columns.size(); ++i) row_columns[i] = ColumnDatum(*batch.columns[i], row);
+      texts.Reset();
+      compiled.FillSlots(row_columns, texts, slots);
+      read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], slots);
+    }
+    return Ok();
+  });
+}
+
+/// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
+std::optional<RowStore> PlaceRows(ReadRows& read, const std::vector<size_t>& begin, int threads) {
+  std::vector<uint32_t> place = read.entities;
+  {
+    std::vector<uint32_t> next(begin.begin(), begin.end() - 1);
+    for (uint32_t& at : place) at = next[at]++;
+  }
+  RowStore rows = read.rows.Placed(place);
+  std::atomic<bool> apart{true};
+  ShareOut(begin.size() - 1, 64, threads, [&](size_t, size_t first, size_t end) {
+    for (size_t entity = first; entity < end && apart; ++entity) {
+      if (!rows.SortRange(begin[entity], begin[entity + 1])) apart = false;
+    }
+  });
+  if (!apart) return std::nullopt;
+  return rows;
+}
+
 }  // namespace
 
 Result<EntityRows> ReadEntityRows(Session& session, const Program& program, const CompiledProgram& compiled,
                                   const std::string& table_sql, const std::string& event_time, const std::string& condition,
-                                  EntityIndex& index) {
-  RowStore read(compiled.slot_types());
-  std::vector<uint32_t> entity_of_row;
-  std::vector<Datum> slots(compiled.slot_types().size());
-  TextPool texts;
-  TIDEMILL_RETURN_IF_ERROR(StreamViewRows(session, program, table_sql, event_time, condition, [&](const ViewRow& row) -> Status {
-    if (read.size() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
-    texts.Reset();
-    compiled.FillSlots(row.columns, texts, slots);
-    read.Append(row.event, row.known, row.sequence, slots);
-    entity_of_row.push_back(index.Add(row.keys));
-    return Ok();
-  }));
+                                  EntityIndex& index, int threads) {
+  ReadRows read{RowStore(compiled.slot_types()), {}};
+  TIDEMILL_RETURN_IF_ERROR(ReadInOwnOrder(session, program, compiled, table_sql, event_time, condition, index, read));
+  std::vector<size_t> begin(index.size() + 1, 0);
+  for (const uint32_t entity : read.entities) ++begin[entity + 1];
+  for (size_t entity = 0; entity < index.size(); ++entity) begin[entity + 1] += begin[entity];
+  if (auto placed = PlaceRows(read, begin, threads)) return EntityRows{std::move(*placed), std::move(begin)};
   EntityRows result{RowStore(compiled.slot_types())};
-  EntityGroups groups = GroupByEntity(entity_of_row, index.size());
-  entity_of_row = {};
-  EntityAppender appender(read, result, compiled.slot_types());
+  EntityGroups groups = GroupByEntity(read.entities, index.size());
+  EntityAppender appender(read.rows, result, compiled.slot_types());
   for (size_t entity = 0; entity < index.size(); ++entity) {
     appender.Append(std::span(groups.rows).subspan(groups.begin[entity], groups.begin[entity + 1] - groups.begin[entity]));
     result.begin.push_back(result.rows.size());

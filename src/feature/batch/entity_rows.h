@@ -25,7 +25,7 @@ struct EntityRows {
 /// Reads the rows of a view's table for which `condition` (SQL, may be empty) is true, and numbers their entities in `index`.
 Result<EntityRows> ReadEntityRows(Session& session, const Program& program, const CompiledProgram& compiled,
                                   const std::string& table_sql, const std::string& event_time, const std::string& condition,
-                                  EntityIndex& index);
+                                  EntityIndex& index, int threads);
 
 /// Code "duplicate_rows" when there were rows that can't be told apart.
 Status CheckNoDuplicates(const EntityRows& rows, const std::string& view);

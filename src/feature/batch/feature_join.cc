@@ -280,8 +280,9 @@ class StreamedJoin : public FeatureJoin {
   }
 
   Result<std::unique_ptr<ViewJoiner>> Hold(const JoinPlan::View& view) {
-    TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows, ReadEntityRows(session_, view.program, *view.compiled, Relation(view),
-                                                              view.event_time, RowsCondition(view), indices_[view.keys]));
+    TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows,
+                              ReadEntityRows(session_, view.program, *view.compiled, Relation(view), view.event_time,
+                                             RowsCondition(view), indices_[view.keys], threads_));
     TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view.program.view));
     return MakeViewJoiner(view.compiled, view.outputs, std::move(rows));
   }

@@ -346,7 +346,7 @@ class Spiller {
     for (const Field& key : view_.program.keys) key_types.push_back(key.type);
     EntityIndex index(std::move(key_types));
     TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows, ReadEntityRows(session_, view_.program, *view_.compiled, std::string(kRowsTable),
-                                                              view_.event_time, RowsOf(pass), index));
+                                                              view_.event_time, RowsOf(pass), index, request_.threads));
     TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view_.program.view));
     const auto joiner = MakeViewJoiner(view_.compiled, view_.outputs, std::move(rows));
     Columns asks;

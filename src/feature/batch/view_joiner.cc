@@ -175,15 +175,26 @@ class LatestJoiner : public ViewJoiner {
 
  private:
   void FillRecords(const CompiledProgram& program, const std::vector<size_t>& outputs, const RowStore& rows) {
-    std::vector<Datum> latest(program.aggregates().size());
-    FeatureRow features(program, outputs);
+    std::vector<Type> latest_types;
+    for (const AggregatePlan& plan : program.aggregates()) latest_types.push_back(plan.result);
+    ResultBuffer latest(std::move(latest_types));
+    ResultBuffer features(program.output_types());
     TextPool texts;
     records_.Resize(rows.size());
-    for (size_t row = 0; row < rows.size(); ++row) {
-      for (size_t i = 0; i < latest.size(); ++i) latest[i] = rows.Slot(static_cast<size_t>(program.aggregates()[i].slot), row);
+    records_.ClearNulls(0, rows.size());
+    const std::vector<int64_t> times(std::min<size_t>(rows.size(), kTimesAtOnce), kNoTime);
+    for (size_t begin = 0; begin < rows.size(); begin += kTimesAtOnce) {
+      const size_t count = std::min<size_t>(rows.size() - begin, kTimesAtOnce);
+      latest.Resize(count);
+      features.Resize(count);
+      for (size_t i = 0; i < latest.columns().size(); ++i) {
+        ResultColumn column = latest.columns()[i];
+        const auto slot = static_cast<size_t>(program.aggregates()[i].slot);
+        for (size_t row = 0; row < count; ++row) column.Set(row, rows.Slot(slot, begin + row), latest.types()[i]);
+      }
       texts.Reset();
-      program.FillOutputs(latest, kNoTime, texts, features.all());
-      records_.Set(row, features.wanted(), texts_);
+      program.FillManyOutputs(std::span(times).first(count), latest.columns(), texts, features.columns());
+      for (size_t i = 0; i < outputs.size(); ++i) records_.SetMany(begin, count, i, features.columns()[outputs[i]], texts_);
     }
   }
 

@@ -206,6 +206,57 @@ size_t RowStore::SortUnique() {
   return dropped;
 }
 
+RowStore RowStore::Placed(std::span<const uint32_t> place) const {
+  RowStore result(std::vector<Type>{});
+  const auto put = [&](const auto& from, auto& to) {
+    to.resize(from.size());
+    for (size_t row = 0; row < from.size(); ++row) to[place[row]] = from[row];
+  };
+  put(events_, result.events_);
+  put(known_, result.known_);
+  put(sequences_, result.sequences_);
+  for (const Slots& from : slots_) {
+    Slots& to = result.slots_.emplace_back();
+    to.type = from.type;
+    put(from.valid, to.valid);
+    put(from.bits, to.bits);
+    if (!HoldsBytes(from.type)) continue;
+    put(from.lengths, to.lengths);
+    to.chars = from.chars;
+  }
+  result.sorted_ = result.InOrderFrom(0);
+  return result;
+}
+
+bool RowStore::SortRange(size_t begin, size_t end) {
+  struct Key {
+    int64_t event;
+    int64_t sequence;
+    size_t row;
+    bool operator<(const Key& other) const { return std::pair(event, sequence) < std::pair(other.event, other.sequence); }
+  };
+  std::vector<Key> order(end - begin);
+  for (size_t i = 0; i < order.size(); ++i) order[i] = {events_[begin + i], sequences_[begin + i], begin + i};
+  const auto not_after = [](const Key& a, const Key& b) { return !(a < b); };
+  if (std::adjacent_find(order.begin(), order.end(), not_after) == order.end()) return true;
+  std::sort(order.begin(), order.end());
+  if (std::adjacent_find(order.begin(), order.end(), not_after) != order.end()) return false;
+  const auto move = [&](auto& values) {
+    std::decay_t<decltype(values)> moved(order.size());
+    for (size_t i = 0; i < order.size(); ++i) moved[i] = values[order[i].row];
+    std::copy(moved.begin(), moved.end(), values.begin() + static_cast<ptrdiff_t>(begin));
+  };
+  move(events_);
+  move(known_);
+  move(sequences_);
+  for (Slots& column : slots_) {
+    move(column.valid);
+    move(column.bits);
+    if (HoldsBytes(column.type)) move(column.lengths);
+  }
+  return true;
+}
+
 void RowStore::DropFirst(size_t rows) {
   std::vector<size_t> kept(size() - rows);
   std::iota(kept.begin(), kept.end(), rows);

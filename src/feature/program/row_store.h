@@ -69,6 +69,11 @@ class RowStore {
   bool sorted() const { return sorted_; }
   /// Sorts by (event, sequence, known, slots) and drops rows that are equal in all of them. Returns how many were dropped.
   size_t SortUnique();
+  /// The same rows, each at its place among them.
+  RowStore Placed(std::span<const uint32_t> place) const;
+  /// Sorts rows [begin, end) by (event, sequence). False when two of them share both: then nothing has moved. Different ranges may
+  /// be sorted from different threads.
+  bool SortRange(size_t begin, size_t end);
   /// Drops the first rows.
   void DropFirst(size_t rows);
 
