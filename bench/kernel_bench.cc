@@ -129,11 +129,11 @@ FeatureJoinRequest LakeRequest(const std::vector<Program>& programs) {
   FeatureJoinRequest request{
       .spine_sql =
           "SELECT transaction_id, customer_id, terminal_id, paid_at, amount, isodow(paid_at) >= 6 AS weekend, "
-          "hour(paid_at) <= 6 AS night FROM lake.main.payments ORDER BY transaction_id",
+          "hour(paid_at) <= 6 AS night FROM lake.main.payments",
       .time_column = "paid_at",
       .views = {},
       .now = Timestamp{std::numeric_limits<int64_t>::max() / 2}};
-  request.resources.threads = kThreads;
+  request.resources = {kThreads, 2048, {}};
   for (const Program& program : programs) {
     const std::string& key = program.keys.front().name;
     request.views.push_back({&program, "lake.main.payments", "paid_at", {key}, key == "customer_id" ? "c" : "t", {}});
