@@ -84,7 +84,7 @@ int Run(const std::string& mode, const std::string& folder, const std::string& s
   int64_t rows = 0;
   for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
-    rows = Demand(WriteJoin(*reading, *writing, request, out, {}));
+    rows = Demand(WriteJoin(*reading, *writing, request, out, {})).rows;
     seconds +=
         fmt::format("{}{}", run > 0 ? ", " : "", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
