@@ -42,9 +42,9 @@ bool IsComplete(const std::vector<Value>& key, const Value& time) {
 }
 
 /// The rows of each entity; those without key or time are nobody's.
-std::map<std::string, Events> EventsByEntity(const RandomCase& c) {
+std::map<std::string, Events> EventsByEntity(const std::vector<CaseRow>& rows) {
   std::map<std::string, Events> events;
-  for (const CaseRow& row : c.rows) {
+  for (const CaseRow& row : rows) {
     if (!IsComplete(row.key, row.event_time) || IsNull(row.known_at)) continue;
     events[EntityOf(row.key)].push_back(
         {std::get<Timestamp>(row.event_time), std::get<Timestamp>(row.known_at), row.seq, row.values});
@@ -166,7 +166,7 @@ Failure Compare(const Program& program, const Answer& actual, const Answer& expe
 /// The ways to compute features, each compared with the definition.
 class Trial {
  public:
-  explicit Trial(const RandomCase& c) : case_(c), random_(c.seed ^ 0x7472'6961'6c00), by_entity_(EventsByEntity(c)) {}
+  explicit Trial(const RandomCase& c) : case_(c), random_(c.seed ^ 0x7472'6961'6c00), by_entity_(EventsByEntity(c.rows)) {}
 
   Failure Run() {
     auto compiled = CompiledProgram::Make(case_.program);
@@ -180,6 +180,7 @@ class Trial {
 
     if (Failure failure = InColumns(1)) return failure;
     if (Failure failure = InColumns(3)) return failure;
+    if (Failure failure = InOwnRows()) return failure;
     if (Failure failure = InPartition()) return failure;
     for (const auto& [entity, events] : by_entity_) {
       if (Failure failure = InKernel(entity, events)) return failure;
@@ -242,18 +243,51 @@ class Trial {
     return rows;
   }
 
+  /// Keys, event times and what the program reads of a table; known times and numbers where they are wanted.
+  static ColumnRows RowsOf(const Columns& table, size_t keys, bool known_and_numbered) {
+    ColumnRows rows{.event = &table.columns[keys]};
+    if (known_and_numbered) {
+      rows.known = &table.columns[keys + 1];
+      rows.sequence = &table.columns[keys + 2];
+    }
+    for (size_t i = 0; i < keys; ++i) rows.keys.push_back(&table.columns[i]);
+    for (size_t i = keys + 3; i < table.columns.size(); ++i) rows.columns.push_back(&table.columns[i]);
+    return rows;
+  }
+
   Failure InColumns(int threads) {
     const Columns table = Table(read_again_, ShuffledRows());
     const Columns spine = Spine();
     const size_t keys = case_.program.keys.size();
-    ColumnRows rows{.event = &table.columns[keys], .known = &table.columns[keys + 1], .sequence = &table.columns[keys + 2]};
     ColumnQueries queries{.time = &spine.columns[keys]};
-    for (size_t i = 0; i < keys; ++i) {
-      rows.keys.push_back(&table.columns[i]);
-      queries.keys.push_back(&spine.columns[i]);
+    for (size_t i = 0; i < keys; ++i) queries.keys.push_back(&spine.columns[i]);
+    return CheckColumns(ComputeFeatures(read_again_, RowsOf(table, keys, true), queries, threads),
+                        fmt::format("batch with {} threads", threads));
+  }
+
+  /// Rows ask for features at their own times; they are known when they happen, and numbered as they lie.
+  Failure InOwnRows() {
+    std::vector<CaseRow> own = case_.rows;
+    for (size_t row = 0; row < own.size(); ++row) {
+      own[row].known_at = own[row].event_time;
+      own[row].seq = static_cast<int64_t>(row);
     }
-    for (size_t i = keys + 3; i < table.columns.size(); ++i) rows.columns.push_back(&table.columns[i]);
-    return CheckColumns(ComputeFeatures(read_again_, rows, queries, threads), fmt::format("batch with {} threads", threads));
+    std::vector<const CaseRow*> pointers;
+    for (const CaseRow& row : own) pointers.push_back(&row);
+    const Columns table = Table(case_.program, pointers);
+    const ColumnRows rows = RowsOf(table, case_.program.keys.size(), false);
+    const auto computed = ComputeFeatures(case_.program, rows, {.keys = rows.keys, .time = rows.event}, 2);
+    if (!computed.ok()) return "rows as their own spine: " + computed.error().Format();
+    const std::map<std::string, Events> by_entity = EventsByEntity(own);
+    for (int tries = 0; tries < 3 && !own.empty(); ++tries) {
+      const size_t at = Below(own.size());
+      const CaseQuery query{own[at].key, own[at].event_time};
+      Answer answer;
+      for (const Column& column : computed->columns) answer.push_back(column.At(at));
+      const Answer expected = Definition(case_.program, compiled_, EventsOf(by_entity, query)).At(TimeOf(query));
+      if (Failure failure = Compare(case_.program, answer, expected, "a row of its own spine", TimeOf(query))) return failure;
+    }
+    return {};
   }
 
   /// What the kernel's library does: rows of an entity lie together.

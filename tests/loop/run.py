@@ -10,6 +10,7 @@ import traceback
 
 sys.dont_write_bytecode = True
 import harness  # noqa: E402
+from card_fraud import CardFraud  # noqa: E402
 from derived import Derived  # noqa: E402
 from golden import Golden  # noqa: E402
 from leak import Leak  # noqa: E402
@@ -55,7 +56,7 @@ def main():
     parser.add_argument("--filter", default="", help="only tests whose name contains this text; some need those before them")
     arguments = parser.parse_args()
     os.environ.setdefault("TIDEMILL_PROGRAM", os.path.join(harness.ROOT, "build", arguments.preset, "bin", "tidemill"))
-    suites = (Stages, Golden, Leak, Interruption, Planning, Pushing, PythonTables, Derived, Joins, KernelLibrary)
+    suites = (Stages, Golden, Leak, Interruption, Planning, Pushing, PythonTables, Derived, Joins, CardFraud, KernelLibrary)
     results = [run_suite(suite, arguments.filter) for suite in suites]
     passed, failed = (sum(counts) for counts in zip(*results))
     print(f"{passed} passed, {failed} failed")
