@@ -216,8 +216,14 @@ class PlacedRows {
     const size_t count = places_.placed();
     event_ = Placed<int64_t>(count);
     if (rows_.known != nullptr) known_ = Placed<int64_t>(count);
-    if (rows_.sequence != nullptr) sequence_ = Placed<int64_t>(count);
+    if (rows_.sequence != nullptr || SamplesRows()) sequence_ = Placed<int64_t>(count);
     for (size_t i = 0; i < program_.slot_types().size(); ++i) slots_.push_back({Placed<int64_t>(count), Placed<uint8_t>(count)});
+  }
+
+  /// Whether more than the order of sequence numbers matters: rows are sampled by a hash of them.
+  bool SamplesRows() const {
+    return std::any_of(program_.aggregates().begin(), program_.aggregates().end(),
+                       [](const AggregatePlan& plan) { return HasSketch(plan.function); });
   }
 
   /// Few rows at a time, so that what is computed of them stays in the processor's cache.
@@ -225,7 +231,13 @@ class PlacedRows {
     constexpr size_t kRows = 8192;
     event_.Fill(places_.place, rows_.event->ints.data(), begin, end);
     if (!known_.empty()) known_.Fill(places_.place, rows_.known->ints.data(), begin, end);
-    if (!sequence_.empty()) sequence_.Fill(places_.place, rows_.sequence->ints.data(), begin, end);
+    if (rows_.sequence != nullptr) {
+      sequence_.Fill(places_.place, rows_.sequence->ints.data(), begin, end);
+    } else if (!sequence_.empty()) {
+      for (size_t row = begin; row < end; ++row) {
+        if (places_.place[row] != kNoPlace) sequence_.data()[places_.place[row]] = static_cast<int64_t>(row);
+      }
+    }
     SlotColumns columns(program_);
     for (size_t from = begin; from < end; from += kRows) {
       const size_t until = std::min(from + kRows, end);
