@@ -62,12 +62,13 @@ Error FileReader::ContractError(const std::string& reason, int64_t line, std::st
 Status FileReader::Finish(int64_t record, int64_t line, std::string_view raw, const std::vector<std::string_view>* cells) {
   if (violations_.empty()) return staging_.KeepRow(record);
   const Violation& first = violations_.front();
+  // Only kept rows stay, also when the reading ends here: the batch has a record's number for each.
+  if (contract_.on_violation != OnViolation::kWarn) Truncate(staging_.batch().rows() - 1, &staging_.batch());
   if (contract_.on_violation == OnViolation::kFail) {
     return ContractError(first.reason, line, raw, cells == nullptr ? std::string_view() : (*cells)[first.column]);
   }
   for (const Violation& violation : violations_) Count(violation.kind, violation.reason, line, record);
   if (contract_.on_violation == OnViolation::kWarn) return staging_.KeepRow(record);
-  Truncate(staging_.batch().rows() - 1, &staging_.batch());
   std::string reasons;
   for (const Violation& violation : violations_) reasons += (reasons.empty() ? "" : "; ") + violation.reason;
   return staging_.Refuse({record, line, std::move(reasons), EscapeInvalidUtf8(raw)});
