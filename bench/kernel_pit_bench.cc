@@ -64,7 +64,7 @@ Program CompileNumber(Session& session, int number, bool latest) {
 int Run(const std::string& mode, const std::string& folder, const std::string& spine, const std::string& out, int64_t memory_mb,
         int runs) {
   const auto database =
-      Demand(Database::Open({.memory_limit_mb = memory_mb / 2, .threads = kThreads, .temporary_folder = folder + "/tmp"}));
+      Demand(Database::Open({.memory_limit_mb = memory_mb / 3, .threads = kThreads, .temporary_folder = folder + "/tmp"}));
   const auto reading = Demand(database->Connect());
   const auto writing = Demand(database->Connect());
   std::vector<Program> programs;
@@ -73,7 +73,7 @@ int Run(const std::string& mode, const std::string& folder, const std::string& s
   request.spine_sql = fmt::format("SELECT id, entity, asked_at FROM read_parquet({})", QuoteText(spine));
   request.time_column = "asked_at";
   request.now = Timestamp{INT64_MAX};
-  request.resources = {kThreads, memory_mb / 2, folder + "/tmp"};
+  request.resources = {kThreads, memory_mb - memory_mb / 3, folder + "/tmp"};
   for (int number = 1; number <= kViews; ++number) {
     const std::string name = fmt::format("v{}", number);
     const std::string rows = fmt::format("(SELECT *, happened AS _known_at, id AS _seq FROM read_parquet({}))",

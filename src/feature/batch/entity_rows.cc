@@ -44,40 +44,9 @@ class EntityAppender {
   RowStore scratch_;
 };
 
-/// Rows and their entities.
-struct ReadRows {
-  RowStore rows;
-  std::vector<uint32_t> entities;
-};
-
-Status ReadInOwnOrder(Session& session, const Program& program, const CompiledProgram& compiled, const std::string& table_sql,
-                      const std::string& event_time, const std::string& condition, EntityIndex& index, ReadRows& read) {
-  const bool in_columns = SlotColumns::Serve(compiled);
-  SlotColumns slot_columns(compiled);
-  std::vector<Datum> row_columns(program.columns.size());
-  std::vector<Datum> slots(compiled.slot_types().size());
-  TextPool texts;
-  return StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
-    if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
-    index.Add(batch.keys, read.entities);
-    if (in_columns) {
-      read.rows.AppendRun(batch.event->ints, batch.known->ints.data(), batch.sequence->ints.data(), 0,
-                          slot_columns.Read(batch.columns, 0, batch.rows()));
-      return Ok();
-    }
-    for (size_t row = 0; row < batch.rows(); ++row) {
-      for (size_t i = 0; i < row_columns.size(); ++i) row_columns[i] = ColumnDatum(*batch.columns[i], row);
-      texts.Reset();
-      compiled.FillSlots(row_columns, texts, slots);
-      read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], slots);
-    }
-    return Ok();
-  });
-}
-
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
-std::optional<RowStore> PlaceRows(ReadRows& read, const std::vector<size_t>& begin, int threads) {
-  std::vector<uint32_t> place = read.entities;
+std::optional<RowStore> PlaceRows(const TableRows& read, const std::vector<size_t>& begin, int threads) {
+  std::vector<uint32_t> place = read.entity_of_row;
   {
     std::vector<uint32_t> next(begin.begin(), begin.end() - 1);
     for (uint32_t& at : place) at = next[at]++;
@@ -95,19 +64,47 @@ std::optional<RowStore> PlaceRows(ReadRows& read, const std::vector<size_t>& beg
 
 }  // namespace
 
-Result<EntityRows> ReadEntityRows(Session& session, const Program& program, const CompiledProgram& compiled,
-                                  const std::string& table_sql, const std::string& event_time, const std::string& condition,
-                                  EntityIndex& index, int threads) {
-  ReadRows read{RowStore(compiled.slot_types()), {}};
-  TIDEMILL_RETURN_IF_ERROR(ReadInOwnOrder(session, program, compiled, table_sql, event_time, condition, index, read));
-  std::vector<size_t> begin(index.size() + 1, 0);
-  for (const uint32_t entity : read.entities) ++begin[entity + 1];
-  for (size_t entity = 0; entity < index.size(); ++entity) begin[entity + 1] += begin[entity];
+Result<TableRows> ReadTableRows(Session& session, const Program& program, const CompiledProgram& compiled,
+                                const std::string& table_sql, const std::string& event_time, const std::string& condition,
+                                size_t expected, EntityIndex& index) {
+  TableRows read{RowStore(compiled.slot_types()), {}, 0};
+  read.rows.Reserve(expected);
+  read.entity_of_row.reserve(expected);
+  const bool in_columns = SlotColumns::Serve(compiled);
+  SlotColumns slot_columns(compiled);
+  std::vector<Datum> row_columns(program.columns.size());
+  std::vector<Datum> slots(compiled.slot_types().size());
+  TextPool texts;
+  TIDEMILL_RETURN_IF_ERROR(
+      StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
+        if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
+        index.Add(batch.keys, read.entity_of_row);
+        if (in_columns) {
+          read.rows.AppendRun(batch.event->ints, batch.known->ints.data(), batch.sequence->ints.data(), 0,
+                              slot_columns.Read(batch.columns, 0, batch.rows()));
+          return Ok();
+        }
+        for (size_t row = 0; row < batch.rows(); ++row) {
+          for (size_t i = 0; i < row_columns.size(); ++i) row_columns[i] = ColumnDatum(*batch.columns[i], row);
+          texts.Reset();
+          compiled.FillSlots(row_columns, texts, slots);
+          read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], slots);
+        }
+        return Ok();
+      }));
+  read.entities = index.size();
+  return read;
+}
+
+EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads) {
+  std::vector<size_t> begin(read.entities + 1, 0);
+  for (const uint32_t entity : read.entity_of_row) ++begin[entity + 1];
+  for (size_t entity = 0; entity < read.entities; ++entity) begin[entity + 1] += begin[entity];
   if (auto placed = PlaceRows(read, begin, threads)) return EntityRows{std::move(*placed), std::move(begin)};
-  EntityRows result{RowStore(compiled.slot_types())};
-  EntityGroups groups = GroupByEntity(read.entities, index.size());
-  EntityAppender appender(read.rows, result, compiled.slot_types());
-  for (size_t entity = 0; entity < index.size(); ++entity) {
+  EntityRows result{RowStore(slot_types)};
+  EntityGroups groups = GroupByEntity(read.entity_of_row, read.entities);
+  EntityAppender appender(read.rows, result, slot_types);
+  for (size_t entity = 0; entity < read.entities; ++entity) {
     appender.Append(std::span(groups.rows).subspan(groups.begin[entity], groups.begin[entity + 1] - groups.begin[entity]));
     result.begin.push_back(result.rows.size());
   }

@@ -22,10 +22,19 @@ struct EntityRows {
   size_t entities() const { return begin.size() - 1; }
 };
 
-/// Reads the rows of a view's table for which `condition` (SQL, may be empty) is true, and numbers their entities in `index`.
-Result<EntityRows> ReadEntityRows(Session& session, const Program& program, const CompiledProgram& compiled,
-                                  const std::string& table_sql, const std::string& event_time, const std::string& condition,
-                                  EntityIndex& index, int threads);
+/// Rows of a view as its table gives them, and their entities, which are below `entities`.
+struct TableRows {
+  RowStore rows;
+  std::vector<uint32_t> entity_of_row;
+  size_t entities = 0;
+};
+
+/// Reads the rows of a view's table for which `condition` (SQL, may be empty) is true, about `expected` of them, and numbers
+/// their entities in `index`.
+Result<TableRows> ReadTableRows(Session& session, const Program& program, const CompiledProgram& compiled,
+                                const std::string& table_sql, const std::string& event_time, const std::string& condition,
+                                size_t expected, EntityIndex& index);
+EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads);
 
 /// Code "duplicate_rows" when there were rows that can't be told apart.
 Status CheckNoDuplicates(const EntityRows& rows, const std::string& view);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <thread>
 
@@ -19,7 +20,7 @@ namespace {
 constexpr size_t kBatchRows = 122'880;  // a row group of Parquet
 constexpr size_t kBlockRowsMin = 2048;
 constexpr size_t kBlockRowsBest = 2'000'000;
-constexpr int64_t kSpineRowsToLookUp = 200'000;
+constexpr int64_t kSpineRowsToLookUp = 20'000;
 constexpr std::string_view kSpineTable = "temp.main.tidemill_spine";
 
 /// A block of the spine with all its features.
@@ -273,18 +274,26 @@ class StreamedJoin : public FeatureJoin {
         TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], Spill(plan_.views[i], sizes[i]));
       }
     }
-    for (const size_t i : to_hold) {
-      TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], Hold(plan_.views[i]));
-    }
-    return Ok();
+    return HoldAll(to_hold, sizes);
   }
 
-  Result<std::unique_ptr<ViewJoiner>> Hold(const JoinPlan::View& view) {
-    TIDEMILL_ASSIGN_OR_RETURN(EntityRows rows,
-                              ReadEntityRows(session_, view.program, *view.compiled, Relation(view), view.event_time,
-                                             RowsCondition(view), indices_[view.keys], threads_));
-    TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view.program.view));
-    return MakeViewJoiner(view.compiled, view.outputs, std::move(rows));
+  /// While the rows of one are read, those of the one before are put in order by another thread.
+  Status HoldAll(const std::vector<size_t>& views, const std::vector<ViewSize>& sizes) {
+    std::future<Status> ordering;
+    for (const size_t i : views) {
+      const JoinPlan::View& view = plan_.views[i];
+      auto read = ReadTableRows(session_, view.program, *view.compiled, Relation(view), view.event_time, RowsCondition(view),
+                                sizes[i].rows, indices_[view.keys]);
+      if (ordering.valid()) TIDEMILL_RETURN_IF_ERROR(ordering.get());
+      if (!read.ok()) return read.error();
+      ordering = std::async(std::launch::async, [this, &view, i, read = std::move(read).value()]() mutable -> Status {
+        EntityRows rows = GroupRows(std::move(read), view.compiled->slot_types(), threads_);
+        TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view.program.view));
+        joiners_[i] = MakeViewJoiner(view.compiled, view.outputs, std::move(rows), static_cast<size_t>(spine_.rows));
+        return Ok();
+      });
+    }
+    return ordering.valid() ? ordering.get() : Ok();
   }
 
   Result<std::unique_ptr<ViewJoiner>> Spill(const JoinPlan::View& view, const ViewSize& size) {

@@ -135,8 +135,8 @@ class KernelJoiner : public ViewJoiner {
   Defaults defaults_;
 };
 
-/// Programs whose aggregates are all `last` over one window: the answer at a time is a function of one row, so the features of
-/// each row are computed once and a spine row only finds its row.
+/// Programs whose aggregates are all `last` over one window: the answer at a time is a function of one row, so a spine row only
+/// finds its row. The features of each row are computed once; when few rows ask, of those alone that answer.
 class LatestJoiner : public ViewJoiner {
  public:
   static bool Answers(const CompiledProgram& program) {
@@ -149,15 +149,23 @@ class LatestJoiner : public ViewJoiner {
            });
   }
 
-  LatestJoiner(const std::shared_ptr<const CompiledProgram>& program, const std::vector<size_t>& outputs, EntityRows rows)
-      : begin_(std::move(rows.begin)),
-        delay_(program->windows()[0].delay),
-        reach_(program->windows()[0].reach),
-        events_(rows.rows.events()),
-        records_(OutputTypes(*program, outputs)),
-        defaults_(program, outputs) {
-    FillRecords(*program, outputs, rows.rows);
-    FillEntries(rows.rows);
+  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows, size_t asked)
+      : program_(std::move(program)),
+        outputs_(std::move(outputs)),
+        begin_(std::move(rows.begin)),
+        delay_(program_->windows()[0].delay),
+        reach_(program_->windows()[0].reach),
+        rows_(std::move(rows.rows)),
+        records_(OutputTypes(*program_, outputs_)),
+        defaults_(program_, outputs_) {
+    FillEntries();
+    if (asked < rows_.size() / 2) return;
+    std::vector<uint32_t> all(rows_.size());
+    std::iota(all.begin(), all.end(), 0U);
+    records_.Resize(all.size());
+    FillRecords(all, 0, all.size(), records_, texts_);
+    events_ = rows_.events();
+    rows_ = RowStore({});
   }
 
   Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
@@ -166,6 +174,7 @@ class LatestJoiner : public ViewJoiner {
       for (size_t run = begin; run < end; ++run) JoinRun(order, order.runs[run], features.own_positions);
     });
     features.records = &records_;
+    if (rows_.size() > 0) AnswerFrom(threads, features);
     features.record_of_row = features.own_positions.data();
     features.defaults = defaults_.records();
     return Ok();
@@ -174,32 +183,51 @@ class LatestJoiner : public ViewJoiner {
   const FeatureRecords* defaults() const override { return defaults_.records(); }
 
  private:
-  void FillRecords(const CompiledProgram& program, const std::vector<size_t>& outputs, const RowStore& rows) {
+  /// The features of the rows that answer.
+  void AnswerFrom(int threads, BlockFeatures& features) const {
+    std::vector<uint32_t> answering;
+    for (uint32_t& position : features.own_positions) {
+      if (position == BlockFeatures::kDefault) continue;
+      answering.push_back(position);
+      position = static_cast<uint32_t>(answering.size() - 1);
+    }
+    features.own_records = FeatureRecords(OutputTypes(*program_, outputs_));
+    features.own_records.Resize(answering.size());
+    features.texts.resize(static_cast<size_t>(std::max(threads, 1)));
+    ShareOut(answering.size(), kTimesAtOnce, threads, [&](size_t at, size_t begin, size_t end) {
+      FillRecords(answering, begin, end, features.own_records, features.texts[at]);
+    });
+    features.records = &features.own_records;
+  }
+
+  /// Record i gets the features of row positions[i], for i in [first, last).
+  void FillRecords(const std::vector<uint32_t>& positions, size_t first, size_t last, FeatureRecords& records,
+                   TextArena& arena) const {
     std::vector<Type> latest_types;
-    for (const AggregatePlan& plan : program.aggregates()) latest_types.push_back(plan.result);
+    for (const AggregatePlan& plan : program_->aggregates()) latest_types.push_back(plan.result);
     ResultBuffer latest(std::move(latest_types));
-    ResultBuffer features(program.output_types());
+    ResultBuffer features(program_->output_types());
     TextPool texts;
-    records_.Resize(rows.size());
-    records_.ClearNulls(0, rows.size());
-    const std::vector<int64_t> times(std::min<size_t>(rows.size(), kTimesAtOnce), kNoTime);
-    for (size_t begin = 0; begin < rows.size(); begin += kTimesAtOnce) {
-      const size_t count = std::min<size_t>(rows.size() - begin, kTimesAtOnce);
+    records.ClearNulls(first, last);
+    const std::vector<int64_t> times(std::min<size_t>(last - first, kTimesAtOnce), kNoTime);
+    for (size_t begin = first; begin < last; begin += kTimesAtOnce) {
+      const size_t count = std::min<size_t>(last - begin, kTimesAtOnce);
       latest.Resize(count);
       features.Resize(count);
       for (size_t i = 0; i < latest.columns().size(); ++i) {
         ResultColumn column = latest.columns()[i];
-        const auto slot = static_cast<size_t>(program.aggregates()[i].slot);
-        for (size_t row = 0; row < count; ++row) column.Set(row, rows.Slot(slot, begin + row), latest.types()[i]);
+        const auto slot = static_cast<size_t>(program_->aggregates()[i].slot);
+        for (size_t row = 0; row < count; ++row) column.Set(row, rows_.Slot(slot, positions[begin + row]), latest.types()[i]);
       }
       texts.Reset();
-      program.FillManyOutputs(std::span(times).first(count), latest.columns(), texts, features.columns());
-      for (size_t i = 0; i < outputs.size(); ++i) records_.SetMany(begin, count, i, features.columns()[outputs[i]], texts_);
+      program_->FillManyOutputs(std::span(times).first(count), latest.columns(), texts, features.columns());
+      for (size_t i = 0; i < outputs_.size(); ++i) records.SetMany(begin, count, i, features.columns()[outputs_[i]], arena);
     }
   }
 
   /// For each entity the times at which rows enter, in order, and the latest row among those that have entered by then.
-  void FillEntries(const RowStore& rows) {
+  void FillEntries() {
+    const RowStore& rows = rows_;
     entry_times_.resize(rows.size());
     latest_.resize(rows.size());
     const auto entry_time = [&](size_t row) { return std::max(rows.known(row), AddTimes(rows.event(row), delay_)); };
@@ -231,15 +259,19 @@ class LatestJoiner : public ViewJoiner {
       if (entered == begin) continue;
       // The row with the largest event time: when it has left the window, so have all others.
       const uint32_t row = latest_[static_cast<size_t>(entered - entry_times_.begin()) - 1];
-      const bool left = reach_ != WindowPlan::kForever && AddTimes(events_[row], reach_) <= order.times[slot];
+      const bool left = reach_ != WindowPlan::kForever &&
+                        AddTimes(rows_.size() > 0 ? rows_.event(row) : events_[row], reach_) <= order.times[slot];
       if (!left) positions[order.rows[slot]] = row;
     }
   }
 
+  std::shared_ptr<const CompiledProgram> program_;
+  std::vector<size_t> outputs_;
   std::vector<size_t> begin_;
   int64_t delay_ = 0;
   int64_t reach_ = 0;
-  std::vector<int64_t> events_;
+  RowStore rows_;                ///< empty when all records have been made
+  std::vector<int64_t> events_;  ///< otherwise
   std::vector<int64_t> entry_times_;
   std::vector<uint32_t> latest_;
   FeatureRecords records_;
@@ -250,8 +282,9 @@ class LatestJoiner : public ViewJoiner {
 }  // namespace
 
 std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
-                                           EntityRows rows) {
-  if (LatestJoiner::Answers(*program)) return std::make_unique<LatestJoiner>(program, outputs, std::move(rows));
+                                           EntityRows rows, size_t asked) {
+  if (LatestJoiner::Answers(*program))
+    return std::make_unique<LatestJoiner>(std::move(program), std::move(outputs), std::move(rows), asked);
   return std::make_unique<KernelJoiner>(std::move(program), std::move(outputs), std::move(rows));
 }
 

@@ -33,7 +33,8 @@ class ViewJoiner {
 };
 
 /// `outputs` are the positions of those wanted. A view of latest values alone is answered without the kernel, to the same bits.
+/// `asked`: about how many rows will ask.
 std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
-                                           EntityRows rows);
+                                           EntityRows rows, size_t asked);
 
 }  // namespace tidemill

@@ -161,6 +161,17 @@ void RowStore::Clear() {
   sorted_ = true;
 }
 
+void RowStore::Reserve(size_t rows) {
+  events_.reserve(rows);
+  known_.reserve(rows);
+  sequences_.reserve(rows);
+  for (Slots& column : slots_) {
+    column.valid.reserve(rows);
+    column.bits.reserve(rows);
+    if (HoldsBytes(column.type)) column.lengths.reserve(rows);
+  }
+}
+
 Datum RowStore::Slot(size_t slot, size_t row) const {
   const Slots& column = slots_[slot];
   if (column.valid[row] == 0) return Datum::Null();

@@ -35,6 +35,7 @@ class RowStore {
   /// Puts a row of a store with the same slots where it belongs among sorted rows. False when an equal row is there already.
   bool InsertFrom(const RowStore& other, size_t row);
   void Clear();
+  void Reserve(size_t rows);
 
   /// Appends a compact form of rows [begin, end), which are sorted and not more than kEncodedRowsMax; the rows' own slots only,
   /// not their types.
