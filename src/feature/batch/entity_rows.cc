@@ -44,6 +44,17 @@ class EntityAppender {
   RowStore scratch_;
 };
 
+/// By what rows of an entity are ordered.
+struct RowKey {
+  int64_t event = 0;
+  int64_t sequence = 0;
+  uint32_t row = 0;
+  static bool Before(const RowKey& a, const RowKey& b) {
+    return a.event != b.event ? a.event < b.event : a.sequence < b.sequence;
+  }
+  static bool NotBefore(const RowKey& a, const RowKey& b) { return !Before(a, b); }
+};
+
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
 std::optional<RowStore> PlaceRows(const TableRows& read, const std::vector<size_t>& begin, int threads) {
   std::vector<uint32_t> place = read.entity_of_row;
@@ -94,6 +105,26 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
       }));
   read.entities = index.size();
   return read;
+}
+
+std::optional<EntityGroups> OrderRows(const TableRows& read, int threads) {
+  EntityGroups groups = GroupByEntity(read.entity_of_row, read.entities);
+  std::atomic<bool> apart{true};
+  ShareOut(read.entities, 64, threads, [&](size_t, size_t first, size_t end) {
+    std::vector<RowKey> keys;
+    for (size_t entity = first; entity < end && apart; ++entity) {
+      const std::span<uint32_t> rows =
+          std::span(groups.rows).subspan(groups.begin[entity], groups.begin[entity + 1] - groups.begin[entity]);
+      keys.clear();
+      for (const uint32_t row : rows) keys.push_back({read.rows.event(row), read.rows.sequence(row), row});
+      if (std::adjacent_find(keys.begin(), keys.end(), RowKey::NotBefore) == keys.end()) continue;
+      std::sort(keys.begin(), keys.end(), RowKey::Before);
+      if (std::adjacent_find(keys.begin(), keys.end(), RowKey::NotBefore) != keys.end()) apart = false;
+      for (size_t i = 0; i < rows.size(); ++i) rows[i] = keys[i].row;
+    }
+  });
+  if (!apart) return std::nullopt;
+  return groups;
 }
 
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct TableRows {
 Result<TableRows> ReadTableRows(Session& session, const Program& program, const CompiledProgram& compiled,
                                 const std::string& table_sql, const std::string& event_time, const std::string& condition,
                                 size_t expected, EntityIndex& index);
+/// By entity: positions of rows in the order of their times and numbers; nullopt when some can't be told apart by these.
+std::optional<EntityGroups> OrderRows(const TableRows& read, int threads);
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads);
 
 /// Code "duplicate_rows" when there were rows that can't be told apart.

@@ -287,9 +287,8 @@ class StreamedJoin : public FeatureJoin {
       if (ordering.valid()) TIDEMILL_RETURN_IF_ERROR(ordering.get());
       if (!read.ok()) return read.error();
       ordering = std::async(std::launch::async, [this, &view, i, read = std::move(read).value()]() mutable -> Status {
-        EntityRows rows = GroupRows(std::move(read), view.compiled->slot_types(), threads_);
-        TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view.program.view));
-        joiners_[i] = MakeViewJoiner(view.compiled, view.outputs, std::move(rows), static_cast<size_t>(spine_.rows));
+        TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], MakeViewJoiner(view.compiled, view.outputs, std::move(read), view.program.view,
+                                                              static_cast<size_t>(spine_.rows), threads_));
         return Ok();
       });
     }

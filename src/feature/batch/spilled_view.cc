@@ -212,7 +212,7 @@ class Spiller {
     }
     std::vector<Type> types;
     for (const size_t output : view_.outputs) types.push_back(view_.compiled->output_type(output));
-    auto defaults = MakeViewJoiner(view_.compiled, view_.outputs, EntityRows{RowStore(view_.compiled->slot_types())}, 0);
+    auto defaults = MakeViewJoiner(view_.compiled, view_.outputs, EntityRows{RowStore(view_.compiled->slot_types())});
     return std::unique_ptr<ViewJoiner>(std::make_unique<SpilledJoiner>(std::move(folder), std::move(types), std::move(parts),
                                                                        std::move(defaults), view_.compiled->uses_time()));
   }
@@ -348,9 +348,9 @@ class Spiller {
     EntityIndex index(std::move(key_types));
     TIDEMILL_ASSIGN_OR_RETURN(TableRows read, ReadTableRows(session_, view_.program, *view_.compiled, std::string(kRowsTable),
                                                             view_.event_time, RowsOf(pass), request_.rows_at_once, index));
-    EntityRows rows = GroupRows(std::move(read), view_.compiled->slot_types(), request_.threads);
-    TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(rows, view_.program.view));
-    const auto joiner = MakeViewJoiner(view_.compiled, view_.outputs, std::move(rows), std::numeric_limits<size_t>::max());
+    TIDEMILL_ASSIGN_OR_RETURN(const auto joiner,
+                              MakeViewJoiner(view_.compiled, view_.outputs, std::move(read), view_.program.view,
+                                             std::numeric_limits<size_t>::max(), request_.threads));
     Columns asks;
     std::string list = QuoteIdentifier(kPosition) + ", " + Time();
     for (const size_t column : request_.plan->keys[view_.keys]) list += ", " + QuoteIdentifier(request_.plan->spine[column].name);

@@ -149,23 +149,24 @@ class LatestJoiner : public ViewJoiner {
            });
   }
 
-  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows, size_t asked)
-      : program_(std::move(program)),
-        outputs_(std::move(outputs)),
-        begin_(std::move(rows.begin)),
-        delay_(program_->windows()[0].delay),
-        reach_(program_->windows()[0].reach),
-        rows_(std::move(rows.rows)),
-        records_(OutputTypes(*program_, outputs_)),
-        defaults_(program_, outputs_) {
+  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows)
+      : LatestJoiner(std::move(program), std::move(outputs), std::move(rows.begin), std::move(rows.rows)) {
+    order_.resize(rows_.size());
+    std::iota(order_.begin(), order_.end(), 0U);
     FillEntries();
-    if (asked < rows_.size() / 2) return;
-    std::vector<uint32_t> all(rows_.size());
-    std::iota(all.begin(), all.end(), 0U);
-    records_.Resize(all.size());
-    FillRecords(all, 0, all.size(), records_, texts_);
+    records_.Resize(order_.size());
+    FillRecords(order_, 0, order_.size(), records_, texts_);
     events_ = rows_.events();
     rows_ = RowStore({});
+    order_ = {};
+  }
+
+  /// For few rows that ask: `rows` stay as they are, `order` are their positions by entity.
+  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, RowStore rows, EntityGroups order)
+      : LatestJoiner(std::move(program), std::move(outputs), std::move(order.begin), std::move(rows)) {
+    order_ = std::move(order.rows);
+    FillEntries();
+    order_ = {};
   }
 
   Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
@@ -183,6 +184,17 @@ class LatestJoiner : public ViewJoiner {
   const FeatureRecords* defaults() const override { return defaults_.records(); }
 
  private:
+  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, std::vector<size_t> begin,
+               RowStore rows)
+      : program_(std::move(program)),
+        outputs_(std::move(outputs)),
+        begin_(std::move(begin)),
+        delay_(program_->windows()[0].delay),
+        reach_(program_->windows()[0].reach),
+        rows_(std::move(rows)),
+        records_(OutputTypes(*program_, outputs_)),
+        defaults_(program_, outputs_) {}
+
   /// The features of the rows that answer.
   void AnswerFrom(int threads, BlockFeatures& features) const {
     std::vector<uint32_t> answering;
@@ -227,26 +239,31 @@ class LatestJoiner : public ViewJoiner {
 
   /// For each entity the times at which rows enter, in order, and the latest row among those that have entered by then.
   void FillEntries() {
-    const RowStore& rows = rows_;
-    entry_times_.resize(rows.size());
-    latest_.resize(rows.size());
-    const auto entry_time = [&](size_t row) { return std::max(rows.known(row), AddTimes(rows.event(row), delay_)); };
+    entry_times_.resize(rows_.size());
+    latest_.resize(rows_.size());
+    const auto entry_time = [&](uint32_t place) {
+      return std::max(rows_.known(order_[place]), AddTimes(rows_.event(order_[place]), delay_));
+    };
     for (size_t entity = 0; entity + 1 < begin_.size(); ++entity) {
       const size_t begin = begin_[entity];
       const size_t end = begin_[entity + 1];
-      std::iota(latest_.begin() + static_cast<ptrdiff_t>(begin), latest_.begin() + static_cast<ptrdiff_t>(end),
-                static_cast<uint32_t>(begin));
-      const auto sooner = [&](uint32_t a, uint32_t b) { return entry_time(a) < entry_time(b); };
-      const std::span<uint32_t> positions = std::span(latest_).subspan(begin, end - begin);
-      if (!std::is_sorted(positions.begin(), positions.end(), sooner))
-        std::stable_sort(positions.begin(), positions.end(), sooner);
+      for (size_t at = begin; at < end; ++at) {
+        latest_[at] = static_cast<uint32_t>(at);
+        entry_times_[at] = entry_time(latest_[at]);
+      }
+      const std::span<int64_t> times = std::span(entry_times_).subspan(begin, end - begin);
+      if (!std::is_sorted(times.begin(), times.end())) {
+        const std::span<uint32_t> places = std::span(latest_).subspan(begin, end - begin);
+        std::stable_sort(places.begin(), places.end(), [&](uint32_t a, uint32_t b) { return entry_time(a) < entry_time(b); });
+        for (size_t at = begin; at < end; ++at) entry_times_[at] = entry_time(latest_[at]);
+      }
       uint32_t latest = 0;
       for (size_t at = begin; at < end; ++at) {
-        entry_times_[at] = entry_time(latest_[at]);
         latest = at == begin ? latest_[at] : std::max(latest, latest_[at]);
         latest_[at] = latest;
       }
     }
+    for (uint32_t& place : latest_) place = order_[place];
   }
 
   void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, std::vector<uint32_t>& positions) const {
@@ -271,6 +288,7 @@ class LatestJoiner : public ViewJoiner {
   int64_t delay_ = 0;
   int64_t reach_ = 0;
   RowStore rows_;                ///< empty when all records have been made
+  std::vector<uint32_t> order_;  ///< positions of rows by entity, while entries are filled
   std::vector<int64_t> events_;  ///< otherwise
   std::vector<int64_t> entry_times_;
   std::vector<uint32_t> latest_;
@@ -282,10 +300,23 @@ class LatestJoiner : public ViewJoiner {
 }  // namespace
 
 std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
-                                           EntityRows rows, size_t asked) {
+                                           EntityRows rows) {
   if (LatestJoiner::Answers(*program))
-    return std::make_unique<LatestJoiner>(std::move(program), std::move(outputs), std::move(rows), asked);
+    return std::make_unique<LatestJoiner>(std::move(program), std::move(outputs), std::move(rows));
   return std::make_unique<KernelJoiner>(std::move(program), std::move(outputs), std::move(rows));
+}
+
+Result<std::unique_ptr<ViewJoiner>> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
+                                                   TableRows rows, const std::string& view, size_t asked, int threads) {
+  if (LatestJoiner::Answers(*program) && asked < rows.rows.size() / 2) {
+    if (auto order = OrderRows(rows, threads)) {
+      return std::unique_ptr<ViewJoiner>(
+          std::make_unique<LatestJoiner>(std::move(program), std::move(outputs), std::move(rows.rows), std::move(*order)));
+    }
+  }
+  EntityRows grouped = GroupRows(std::move(rows), program->slot_types(), threads);
+  TIDEMILL_RETURN_IF_ERROR(CheckNoDuplicates(grouped, view));
+  return MakeViewJoiner(std::move(program), std::move(outputs), std::move(grouped));
 }
 
 }  // namespace tidemill

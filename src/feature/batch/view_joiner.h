@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "feature/batch/entity_rows.h"
@@ -33,8 +34,10 @@ class ViewJoiner {
 };
 
 /// `outputs` are the positions of those wanted. A view of latest values alone is answered without the kernel, to the same bits.
-/// `asked`: about how many rows will ask.
 std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
-                                           EntityRows rows, size_t asked);
+                                           EntityRows rows);
+/// The same from rows in their table's order, `asked`: about how many rows will ask. Code "duplicate_rows".
+Result<std::unique_ptr<ViewJoiner>> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
+                                                   TableRows rows, const std::string& view, size_t asked, int threads);
 
 }  // namespace tidemill
