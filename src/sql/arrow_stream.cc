@@ -77,18 +77,14 @@ struct ExportedSchema {
   std::vector<ArrowSchema*> element_pointers;
 };
 
-void ReleaseSchemaChild(ArrowSchema* schema) { schema->release = nullptr; }
-
-void ReleaseSchema(ArrowSchema* schema) {
-  delete static_cast<ExportedSchema*>(schema->private_data);
-  schema->release = nullptr;
-}
+/// DuckDB does not release every schema that it asks for, so the stream owns them.
+void ReleaseSchema(ArrowSchema* schema) { schema->release = nullptr; }
 
 ArrowSchema FieldSchema(Type type, const char* name) {
-  return {ArrowFormat(type), name, nullptr, kNullable, 0, nullptr, nullptr, ReleaseSchemaChild, nullptr};
+  return {ArrowFormat(type), name, nullptr, kNullable, 0, nullptr, nullptr, ReleaseSchema, nullptr};
 }
 
-void ExportSchema(const std::vector<Field>& fields, ArrowSchema* out) {
+std::unique_ptr<ExportedSchema> ExportSchema(const std::vector<Field>& fields, ArrowSchema* out) {
   auto exported = std::make_unique<ExportedSchema>();
   for (const Field& field : fields) {
     exported->names.push_back(field.name);
@@ -103,7 +99,7 @@ void ExportSchema(const std::vector<Field>& fields, ArrowSchema* out) {
   }
   for (ArrowSchema& child : exported->children) exported->pointers.push_back(&child);
   *out = {"+s", "", nullptr, 0, static_cast<int64_t>(fields.size()), exported->pointers.data(), nullptr, ReleaseSchema, nullptr};
-  out->private_data = exported.release();
+  return exported;
 }
 
 /// One bit a row, lowest first.
@@ -253,6 +249,7 @@ Status CheckTexts(const Columns& batch) {
 struct ArrowStream::State {
   RowStream rows;
   ArrowArrayStream stream{};
+  std::vector<std::shared_ptr<void>> schemas;  ///< each scan asks once or twice
   Status status = Ok();
   std::string message;
 
@@ -274,7 +271,8 @@ struct ArrowStream::State {
 ArrowStream::ArrowStream(RowStream rows) : state_(std::make_unique<State>()) {
   state_->rows = std::move(rows);
   state_->stream = {[](ArrowArrayStream* stream, ArrowSchema* out) {
-                      ExportSchema(State::Of(stream).rows.fields, out);
+                      State& state = State::Of(stream);
+                      state.schemas.emplace_back(ExportSchema(state.rows.fields, out));
                       return 0;
                     },
                     [](ArrowArrayStream* stream, ArrowArray* out) {
