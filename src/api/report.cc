@@ -251,6 +251,26 @@ Result<Json> ModelsJson(Catalog& catalog, const Project& project) {
   return models;
 }
 
+/// Of each view: how its logged online answers compared with batch, over time.
+Result<Json> SkewJson(Catalog& catalog, const Project& project) {
+  Json views = Json::array();
+  for (const auto& [name, asset] : project.views) {
+    TIDEMILL_ASSIGN_OR_RETURN(std::vector<Measurement> measured, catalog.Measurements(name, "skew"));
+    if (measured.empty()) continue;
+    if (measured.size() > kTicksMax) measured.erase(measured.begin(), measured.end() - static_cast<ptrdiff_t>(kTicksMax));
+    Json checks = Json::array();
+    for (const Measurement& m : measured) {
+      const Json answers = Member(m.detail, "answers");
+      checks.push_back({{"at", FormatTimestamp(m.at)},
+                        {"answers", answers.is_number() ? answers : Json(0)},
+                        {"different", m.value},
+                        {"alert", m.alert}});
+    }
+    views.push_back({{"view", name}, {"checks", std::move(checks)}});
+  }
+  return views;
+}
+
 /// The replay's own figures, and from its branch, where that is still there, the models that it trained.
 Result<Json> ReplayJson(const Workspace& workspace, const Json& replay) {
   Json json = replay;
@@ -276,6 +296,7 @@ Result<std::string> RenderReport(Workspace& workspace, const Json* replay) {
   TIDEMILL_RETURN_IF_ERROR(AddQuarantine(workspace, *session, data));
   TIDEMILL_RETURN_IF_ERROR(AddAssets(workspace, data));
   TIDEMILL_ASSIGN_OR_RETURN(data["models"], ModelsJson(*workspace.catalog, workspace.project));
+  TIDEMILL_ASSIGN_OR_RETURN(data["skew"], SkewJson(*workspace.catalog, workspace.project));
   data["project"] = {{"name", workspace.project.name}, {"clock", LatestClock(data.at("runs"))}};
   data["replay"] = Json();
   if (replay != nullptr) {

@@ -161,6 +161,25 @@ TEST_F(Report, ShowsWhatHappened) {
   EXPECT_EQ(model["drift"]["columns"][1]["cells"][0], Json({1, 0.3, 0.1}));
 }
 
+TEST_F(Report, ShowsHowOnlineAnswersCompareWithBatch) {
+  EXPECT_TRUE(Render()["skew"].empty());
+  FeatureViewAsset view;
+  view.name = "spending";
+  workspace_.project.views["spending"] = view;
+  EXPECT_TRUE(Render()["skew"].empty()) << "nothing was compared yet";
+  const Timestamp at = ParseTimestamp("2020-02-01").value();
+  Measurement good{"spending", 0, at, "skew", "", 0, 0, false, {{"answers", 200}}};
+  Measurement bad{"spending", 0, at + Duration{kMicrosPerDay}, "skew", "", 3, 0, true, {{"answers", 150}}};
+  ASSERT_TRUE(workspace_.catalog->AddMeasurements({good, bad}).ok());
+  const Json skew = Render()["skew"];
+  ASSERT_EQ(skew.size(), 1u);
+  EXPECT_EQ(skew[0]["view"], "spending");
+  ASSERT_EQ(skew[0]["checks"].size(), 2u);
+  EXPECT_EQ(skew[0]["checks"][0], Json({{"at", "2020-02-01T00:00:00Z"}, {"answers", 200}, {"different", 0.0}, {"alert", false}}));
+  EXPECT_EQ(skew[0]["checks"][1]["different"], 3.0);
+  EXPECT_EQ(skew[0]["checks"][1]["alert"], true);
+}
+
 TEST_F(Report, CarriesTheReplayAndItsModels) {
   AddAsset("churned", AssetKind::kModel, {});
   Json replay = {{"months", Json::array()}, {"ticks", 35}, {"folder", (folder_->path() / "branch").string()}};

@@ -46,9 +46,13 @@ Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, O
     return std::nullopt;
   });
   store.states().SetSampler(&sampler);
-  auto answer = derived != workspace.derived_plans.end()
-                    ? AnswerDerivedFeatures(store, arguments.view, derived->second, entities, at)
-                    : AnswerFeatures(store, program->second, entities, at);
+  const auto answered = [&]() -> Result<Json> {
+    if (derived != workspace.derived_plans.end())
+      return AnswerDerivedFeatures(store, arguments.view, derived->second, entities, at);
+    TIDEMILL_ASSIGN_OR_RETURN(const OnlineView view, OnlineView::Make(program->second));
+    return AnswerFeatures(store, view, entities, at);
+  };
+  auto answer = answered();
   store.states().SetSampler(nullptr);
   TIDEMILL_RETURN_IF_ERROR(StoreAnswers(*workspace.lake, sampler.Take()));
   return answer;

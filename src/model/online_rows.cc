@@ -25,10 +25,11 @@ Status LookUpView(const FeaturePlan::View& view, OnlineStore& store, const Colum
     wanted.push_back(i);
     to.columns.emplace_back(fmt::format("{}__{}", view.prefix, fields[i].name), fields[i].type);
   }
+  TIDEMILL_ASSIGN_OR_RETURN(const std::shared_ptr<const OnlineView> online, view.online.For(view.program));
   std::vector<Value> key(keys.size());
   for (size_t row = 0; row < times.size(); ++row) {
     for (size_t i = 0; i < keys.size(); ++i) key[i] = keys[i]->At(row);
-    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, view.program, key, times[row]));
+    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, online->LookUp(store, key, times[row]));
     if (features.values.size() != fields.size())
       return InternalError(fmt::format("the online store gave {} features of {}", features.values.size(), fields.size()));
     if (found != nullptr && !features.found) (*found)[row] = false;

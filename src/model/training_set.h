@@ -26,6 +26,7 @@ struct FeaturePlan {
     std::vector<std::string> spine_keys;
     std::string prefix;
     std::vector<std::string> outputs;
+    KeptOnlineView online;  ///< of the program
   };
   /// Features of a derived view, or expressions of the model over features of views.
   struct Derived {

@@ -181,7 +181,7 @@ Result<Field> ViewPlanner::TakeLookup(const Compiled& view, const BoundView& bou
   if (planned == plan_.views.end()) {
     const std::string& table = project_.views.at(bound.view).from;
     const std::string& event_time = project_.tables.at(table).timestamp;
-    planned = plan_.views.insert(planned, {view.program, table, event_time, bound.columns, bound.prefix, {}});
+    planned = plan_.views.insert(planned, {view.program, table, event_time, bound.columns, bound.prefix, {}, {}});
   }
   std::vector<std::string>& outputs = planned->outputs;
   if (std::find(outputs.begin(), outputs.end(), feature.name) == outputs.end()) outputs.push_back(feature.name);

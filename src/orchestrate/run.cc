@@ -12,6 +12,7 @@
 #include "orchestrate/failed_values.h"
 #include "orchestrate/model_steps.h"
 #include "orchestrate/verify_view.h"
+#include "serve/answer_log.h"
 #include "serve/materialize.h"
 #include "transform/transform.h"
 
@@ -241,6 +242,8 @@ class Runner {
   /// Replays a sample of the view's logged answers; what differs is an alert.
   Result<std::string> Verified(const std::string& view) {
     TIDEMILL_ASSIGN_OR_RETURN(const ViewVerification report, VerifyView(workspace_, view, kAnswersVerified, options_.now));
+    const OnlineSettings& online = workspace_.project.online;
+    TIDEMILL_RETURN_IF_ERROR(TrimAnswers(*workspace_.lake, view, {options_.now - online.answers_age, online.answers_rows}));
     if (report.answers == 0) return std::string();
     if (report.answers_different == 0) return fmt::format(", {} online answers equal batch", report.answers);
     summary_.notes.push_back(fmt::format("alert: {} of {} online answers of {} differ from batch: 'tidemill features verify {}' shows them",

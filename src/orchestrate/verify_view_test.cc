@@ -108,5 +108,38 @@ TEST_F(VerifyViewTest, ReplaysLoggedAnswersAndNamesTheRowsBehindADifference) {
   EXPECT_EQ(VerifyView(*workspace_, "spendin", 0, Timestamp{}).error().code, "unknown_view");
 }
 
+TEST_F(VerifyViewTest, LoggedAnswersAreBounded) {
+  Lake& lake = *workspace_->lake;
+  EXPECT_EQ(TrimAnswers(lake, "spending", {Timestamp{0}, 1}).value(), 0) << "nothing was logged yet";
+  const auto answer = [](const std::string& view, int64_t second, double total) {
+    SampledAnswer sampled;
+    sampled.view = view;
+    sampled.key = {std::string("a")};
+    sampled.at = Timestamp{second * kSecond};
+    sampled.values = {total, int64_t{1}};
+    return sampled;
+  };
+  const auto totals = [&](const std::string& view) {
+    const auto session = lake.Connect().value();
+    const auto rows =
+        session->Query("SELECT features FROM lake.tidemill.answers WHERE view_name = '" + view + "' ORDER BY features");
+    EXPECT_TRUE(rows.ok()) << rows.error().Format();
+    std::vector<std::string> texts;
+    for (size_t row = 0; row < rows->rows(); ++row) texts.emplace_back(rows->columns[0].Text(row));
+    return texts;
+  };
+  // All for one time, as with a clock that stands still, and in two commits.
+  ASSERT_TRUE(StoreAnswers(lake, {answer("spending", 1000, 1), answer("spending", 1000, 2), answer("other", 1000, 3)}).ok());
+  ASSERT_TRUE(StoreAnswers(lake, {answer("spending", 1000, 4), answer("other", 500, 5)}).ok());
+  const int64_t before = lake.CurrentSnapshot().value();
+  EXPECT_EQ(TrimAnswers(lake, "spending", {Timestamp{0}, 3}).value(), 0);
+  EXPECT_EQ(lake.CurrentSnapshot().value(), before) << "nothing was written";
+  EXPECT_EQ(TrimAnswers(lake, "spending", {Timestamp{0}, 2}).value(), 1);
+  EXPECT_EQ(totals("spending"), (std::vector<std::string>{"[2.0,1]", "[4.0,1]"})) << "those logged last stay";
+  EXPECT_EQ(totals("other").size(), 2U) << "each view has its own";
+  EXPECT_EQ(TrimAnswers(lake, "spending", {Timestamp{1000 * kSecond}, 2}).value(), 1);
+  EXPECT_EQ(totals("other"), std::vector<std::string>{"[3.0,1]"}) << "old ones go, also of views that are gone";
+}
+
 }  // namespace
 }  // namespace tidemill

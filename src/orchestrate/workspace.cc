@@ -129,6 +129,7 @@ OnlineSite SiteOf(const Workspace& workspace) {
   site.endpoint_file = workspace.state_folder / "server.json";
   for (const auto& [name, source] : workspace.project.sources) site.takes_pushes = site.takes_pushes || source.pushed;
   site.pushed_views = FindPushedViews(workspace.project, workspace.programs);
+  site.cache_bytes = static_cast<size_t>(workspace.project.online.cache_mb) << 20;
   return site;
 }
 

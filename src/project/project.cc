@@ -136,6 +136,14 @@ class Loader {
     if (const YamlNode* threads = document->Find("threads")) project_.threads = static_cast<int>(threads->Integer());
     if (const YamlNode* now = document->Find("now")) ReadNow(*now);
     if (const YamlNode* python = document->Find("python")) ReadPythonSettings(*python);
+    if (const YamlNode* online = document->Find("online")) ReadOnlineSettings(*online);
+  }
+
+  void ReadOnlineSettings(const YamlNode& node) {
+    OnlineSettings& settings = project_.online;
+    if (const YamlNode* limit = node.Find("cache_limit")) settings.cache_mb = ReadMegabytes(limit->text);
+    if (const YamlNode* age = node.Find("answers_age")) settings.answers_age = reader_.ReadDuration(age, settings.answers_age);
+    if (const YamlNode* rows = node.Find("answers_rows")) settings.answers_rows = rows->Integer();
   }
 
   void ReadPythonSettings(const YamlNode& node) {

@@ -213,6 +213,13 @@ struct PythonSettings {
   Duration time_limit{3600 * kMicrosPerSecond};  ///< of a table
 };
 
+/// Of the online store.
+struct OnlineSettings {
+  int64_t cache_mb = 256;                    ///< of decoded states
+  Duration answers_age{30 * kMicrosPerDay};  ///< how long logged answers are kept
+  int64_t answers_rows = 100'000;            ///< how many of each view
+};
+
 /// A loaded and validated project. Value type.
 struct Project {
   std::filesystem::path root;
@@ -221,6 +228,7 @@ struct Project {
   int threads = 2;
   std::optional<Timestamp> now;  ///< pins the project clock: for examples on history
   PythonSettings python;
+  OnlineSettings online;
   std::map<std::string, SourceAsset> sources;
   std::map<std::string, TableAsset> tables;
   std::map<std::string, FeatureViewAsset> views;

@@ -522,6 +522,29 @@ Files PythonShopFiles() {
   return files;
 }
 
+TEST_F(ProjectTest, TheOnlineStoreHasBounds) {
+  Files files = ShopFiles();
+  Write(files);
+  const auto project = LoadProject(folder_.path());
+  ASSERT_TRUE(project.ok()) << project.error().Format();
+  EXPECT_EQ(project->online.cache_mb, 256);
+  EXPECT_EQ(project->online.answers_age.micros, 30 * kMicrosPerDay);
+  EXPECT_EQ(project->online.answers_rows, 100'000);
+  const std::string text = files["tidemill.yaml"];
+  files["tidemill.yaml"] = text + "online: {cache_limit: 2GB, answers_age: 7d, answers_rows: 500}\n";
+  Write(files);
+  const auto set = LoadProject(folder_.path());
+  ASSERT_TRUE(set.ok()) << set.error().Format();
+  EXPECT_EQ(set->online.cache_mb, 2048);
+  EXPECT_EQ(set->online.answers_age.micros, 7 * kMicrosPerDay);
+  EXPECT_EQ(set->online.answers_rows, 500);
+  for (const char* wrong : {"cache_limit: 0MB", "cache_limit: 64", "answers_age: 0d", "answers_rows: 0", "cache: 1GB"}) {
+    files["tidemill.yaml"] = text + "online: {" + wrong + "}\n";
+    Write(files);
+    EXPECT_FALSE(LoadProject(folder_.path()).ok()) << wrong;
+  }
+}
+
 TEST_F(ProjectTest, ATableMayBeInPython) {
   Files files = PythonShopFiles();
   files["requirements.txt"] = "pyarrow\n";

@@ -76,14 +76,14 @@ TEST(SchemaValidator, UnknownKeysComeWithASuggestion) {
             "hint: did you mean 'windows'? allowed: value, windows, delay, hop, session, max_events, default\n");
   EXPECT_EQ(Problems("tidemill", "project: a\nprofiles: {}\n"),
             "error: unknown key 'profiles' in a project\n --> a.yaml:2:1\n2 | profiles: {}\n  | ^^^^^^^^\n"
-            "hint: allowed: project, memory_limit, threads, now, python\n");
+            "hint: allowed: project, memory_limit, threads, now, online, python\n");
 }
 
 TEST(SchemaValidator, ListsAllErrorsInTheOrderOfTheFile) {
   const std::string problems = Problems("tidemill", "thread: a\nthreads: 0\nthreads: two\n");
   EXPECT_EQ(problems,
             "error: unknown key 'thread' in a project\n --> a.yaml:1:1\n1 | thread: a\n  | ^^^^^^\n"
-            "hint: did you mean 'threads'? allowed: project, memory_limit, threads, now, python\n"
+            "hint: did you mean 'threads'? allowed: project, memory_limit, threads, now, online, python\n"
             "error: 'threads' must be at least 1, not 0\n --> a.yaml:2:10\n2 | threads: 0\n  |          ^\n"
             "error: key 'threads' is there twice in a project\n --> a.yaml:3:1\n3 | threads: two\n  | ^^^^^^^\n"
             "hint: it is there first on line 2; leave one of them out\n"

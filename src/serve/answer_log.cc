@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "base/value_json.h"
+#include "feature/view_rows.h"
+#include "sql/database.h"
 
 namespace tidemill {
 namespace {
@@ -36,7 +38,34 @@ Columns AnswerRows(const std::vector<SampledAnswer>& answers) {
   return rows;
 }
 
+/// Condition of the answers that go. Rows are numbered in the order in which they were logged.
+Result<std::string> ConditionToGo(Session& session, const std::string& view, const AnswersKept& kept) {
+  const std::string mine = "view_name = " + QuoteText(view);
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns last,
+                            session.Query(fmt::format("SELECT rowid FROM lake.tidemill.answers WHERE {} ORDER BY rowid DESC "
+                                                      "LIMIT 1 OFFSET {}",
+                                                      mine, kept.rows)));
+  const std::string old = TimeCondition("asked_at", "<", kept.since.micros);
+  return last.rows() == 0 ? old : fmt::format("{} OR ({} AND rowid <= {})", old, mine, last.columns[0].ints[0]);
+}
+
 }  // namespace
+
+Result<int64_t> TrimAnswers(Lake& lake, const std::string& view, const AnswersKept& kept) {
+  TIDEMILL_ASSIGN_OR_RETURN(const bool logged, lake.HasTable("tidemill.answers"));
+  if (!logged) return 0;
+  TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, lake.Connect());
+  TIDEMILL_ASSIGN_OR_RETURN(const std::string condition, ConditionToGo(*session, view, kept));
+  TIDEMILL_ASSIGN_OR_RETURN(const Columns gone,
+                            session->Query(fmt::format("SELECT count(*) FROM lake.tidemill.answers WHERE {}", condition)));
+  const int64_t rows = gone.columns[0].ints[0];
+  if (rows == 0) return 0;
+  const std::string message = fmt::format("forget {} logged answer{}", rows, rows == 1 ? "" : "s");
+  TIDEMILL_ASSIGN_OR_RETURN([[maybe_unused]] const int64_t snapshot, lake.Commit(message, Json::object(), [&](Session& writer) {
+    return writer.Execute(fmt::format("DELETE FROM lake.tidemill.answers WHERE {}", condition));
+  }));
+  return rows;
+}
 
 Status StoreAnswers(Lake& lake, const std::vector<SampledAnswer>& answers) {
   if (answers.empty()) return Ok();

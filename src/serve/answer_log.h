@@ -11,4 +11,13 @@ namespace tidemill {
 /// JSON lists in the order of the program), in one commit. Makes the table when missing.
 Status StoreAnswers(Lake& lake, const std::vector<SampledAnswer>& answers);
 
+/// Which logged answers stay.
+struct AnswersKept {
+  Timestamp since;   ///< those asked for earlier times go, of all views
+  int64_t rows = 0;  ///< of one view that many stay, those that were logged last
+};
+/// Takes away the logged answers that are older, or of `view` too many; returns how many went. Nothing is written when none has
+/// to go.
+Result<int64_t> TrimAnswers(Lake& lake, const std::string& view, const AnswersKept& kept);
+
 }  // namespace tidemill

@@ -34,11 +34,12 @@ Result<std::vector<Value>> ReadFields(const std::vector<Field>& fields, const Js
 
 }  // namespace
 
-Result<Json> AnswerFeatures(OnlineStore& store, const Program& program, const Json& entities, Timestamp at) {
+Result<Json> AnswerFeatures(OnlineStore& store, const OnlineView& view, const Json& entities, Timestamp at) {
+  const Program& program = view.program();
   Json results = Json::array();
   for (const Json& entity : entities) {
     TIDEMILL_ASSIGN_OR_RETURN(const std::vector<Value> key, ReadFields(program.keys, entity));
-    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, LookUp(store, program, key, at));
+    TIDEMILL_ASSIGN_OR_RETURN(const OnlineFeatures features, view.LookUp(store, key, at));
     Json values = Json::object();
     for (size_t i = 0; i < program.outputs.size(); ++i) values[program.outputs[i].name] = ValueToJson(features.values[i]);
     results.push_back({{"found", features.found}, {"features", std::move(values)}});

@@ -9,7 +9,7 @@ namespace tidemill {
 
 /// Online values of a view for entities given as JSON objects of its keys: {"view", "at", "results":
 /// [{"found", "features": {...}}]}. Errors name the field, what was expected and what came.
-Result<Json> AnswerFeatures(OnlineStore& store, const Program& program, const Json& entities, Timestamp at);
+Result<Json> AnswerFeatures(OnlineStore& store, const OnlineView& view, const Json& entities, Timestamp at);
 
 /// The same for a derived view, by its plan (PlanDerivedView): the objects bring the fields that it asks for. "found" tells whether
 /// every entity that was looked up is known.

@@ -13,6 +13,7 @@ constexpr int kFlushTimeoutMs = 600'000;
 Result<OwnedStore> OpenOwnedStore(const OnlineSite& site, Lake& lake, std::function<void(const std::string&)> tell) {
   OwnedStore owned;
   TIDEMILL_ASSIGN_OR_RETURN(owned.store, OnlineStore::OpenEmbedded(site.store_folder));
+  owned.store->states().SetCacheBytes(site.cache_bytes);
   if (!site.takes_pushes) return owned;
   OnlinePushes::Parts parts;
   parts.store = owned.store.get();

@@ -15,6 +15,7 @@ struct OnlineSite {
   std::filesystem::path endpoint_file;  ///< of a server that may own the store
   bool takes_pushes = false;            ///< the project has pushed sources
   std::vector<PushedView> pushed_views;
+  size_t cache_bytes = size_t{256} << 20;  ///< of decoded states
 };
 
 /// An online store of which this process is the owner, and the pushes that it takes.

@@ -113,7 +113,7 @@ std::string_view InferenceType(Type type) {
 }  // namespace
 
 Service::Service(ServiceParts parts) : parts_(std::move(parts)), now_(parts_.now) {
-  for (const OnlineWork::View& view : parts_.views) programs_[view.program.view] = view.program;
+  for (const OnlineWork::View& view : parts_.views) Publish(view.program);
   for (const auto& [name, plan] : parts_.derived_views) derived_views_[name] = std::make_shared<const FeaturePlan>(plan);
   for (const std::string& model : parts_.models) models_[model] = {};
   RefreshChampions();
@@ -307,26 +307,34 @@ Result<HttpResponse> Service::Predict(const std::string& model, const HttpReques
   return JsonResponse({{"model", model}, {"version", live->version}, {"predictions", std::move(answers)}});
 }
 
+void Service::Publish(const Program& program) {
+  published_[program.view] = std::make_shared<const Published>(Published{program, KeptOnlineView()});
+}
+
 Result<HttpResponse> Service::Features(const std::string& view, const HttpRequest& request) {
-  Program program;
+  std::shared_ptr<const Published> published;
   std::shared_ptr<const FeaturePlan> derived;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = programs_.find(view);
+    const auto found = published_.find(view);
     const auto found_derived = derived_views_.find(view);
-    if (found == programs_.end() && found_derived == derived_views_.end()) {
+    if (found == published_.end() && found_derived == derived_views_.end()) {
       std::vector<std::string> names;
-      for (const auto& [name, unused] : programs_) names.push_back(name);
+      for (const auto& [name, unused] : published_) names.push_back(name);
       for (const auto& [name, unused] : derived_views_) names.push_back(name);
       return UserError("unknown_view", fmt::format("there is no feature view {}", ShortJson(view)), SuggestionHint(view, names));
     }
-    if (found != programs_.end()) program = found->second;
+    if (found != published_.end()) published = found->second;
     if (found_derived != derived_views_.end()) derived = found_derived->second;
   }
   TIDEMILL_ASSIGN_OR_RETURN(const CallBody call, ReadCall(request.body, "entities"));
   const Timestamp at = call.at.value_or(AskedNow());
-  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, derived ? AnswerDerivedFeatures(*parts_.store, view, *derived, call.list, at)
-                                                       : AnswerFeatures(*parts_.store, program, call.list, at));
+  if (derived) {
+    TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerDerivedFeatures(*parts_.store, view, *derived, call.list, at));
+    return JsonResponse(answer);
+  }
+  TIDEMILL_ASSIGN_OR_RETURN(const auto online, published->online.For(published->program));
+  TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerFeatures(*parts_.store, *online, call.list, at));
   return JsonResponse(answer);
 }
 
@@ -342,7 +350,7 @@ Result<HttpResponse> Service::Materialize(const HttpRequest& request) {
   }
   TIDEMILL_ASSIGN_OR_RETURN(const OnlineSummary summary, parts_.materialize(work));
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (const OnlineWork::View& view : work.views) programs_[view.program.view] = view.program;
+  for (const OnlineWork::View& view : work.views) Publish(view.program);
   for (const auto& [name, plan] : work.derived_views) derived_views_[name] = std::make_shared<const FeaturePlan>(plan);
   if (now_.micros != 0) now_ = std::max(now_, work.until);
   return JsonResponse(summary.ToJson());

@@ -54,12 +54,19 @@ class Service {
     std::string problem;  ///< why there is none, or why a newer one could not be loaded
   };
 
+  /// A view as it is published: look-ups under way go on with the one before.
+  struct Published {
+    Program program;
+    KeptOnlineView online;
+  };
+
   Result<HttpResponse> Route(const HttpRequest& request, std::string* route);
   Result<HttpResponse> RouteV1(const std::vector<std::string>& parts, const HttpRequest& request, std::string* route);
   Result<HttpResponse> RouteV2(const std::vector<std::string>& parts, std::string* route);
   Result<HttpResponse> Health();
   Result<HttpResponse> ListModels();
   Result<HttpResponse> Predict(const std::string& model, const HttpRequest& request);
+  void Publish(const Program& program);  ///< under mutex_, or alone
   Result<HttpResponse> Features(const std::string& view, const HttpRequest& request);
   Result<HttpResponse> Materialize(const HttpRequest& request);
   Result<HttpResponse> Push(const std::string& source, const HttpRequest& request);
@@ -78,7 +85,7 @@ class Service {
   Metrics metrics_;
   mutable std::mutex mutex_;
   std::map<std::string, Slot> models_;  // under mutex_, as below
-  std::map<std::string, Program> programs_;
+  std::map<std::string, std::shared_ptr<const Published>> published_;
   std::map<std::string, std::shared_ptr<const FeaturePlan>> derived_views_;
   Timestamp now_;
 };

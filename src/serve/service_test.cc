@@ -150,6 +150,36 @@ TEST_F(ServiceTest, MaterializesWhatItServesUnlessToldMore) {
   EXPECT_EQ(materialized_[1].spines.size(), 2u);
 }
 
+Program CountingProgram(const std::string& output) {
+  Program program;
+  program.view = "rides";
+  program.keys = {{"rider", Type::kInt64}};
+  Aggregate count;
+  count.function = "count_rows";
+  count.type = Type::kInt64;
+  program.aggregates = {count};
+  Expression result;
+  result.kind = Expression::Kind::kColumn;
+  result.type = Type::kInt64;
+  result.column = 0;
+  program.outputs = {{output, result, Value()}};
+  return program;
+}
+
+TEST_F(ServiceTest, AViewThatIsPublishedAnewAnswersByItsNewDefinition) {
+  OnlineWork work;
+  work.until = ParseTimestamp("2013-05-01").value();
+  const std::string asked = R"({"entities": [{"rider": 7}]})";
+  for (const std::string output : {"n", "rides", "rides", "n"}) {
+    work.views = {{CountingProgram(output), "rides", "at"}};
+    Ask("POST", "/v1/materialize", work.ToJson().dump());
+    for (int twice = 0; twice < 2; ++twice) {
+      const Json answer = Ask("POST", "/v1/features/rides", asked);
+      EXPECT_EQ(answer["results"][0]["features"], Json({{output, 0}}));
+    }
+  }
+}
+
 TEST_F(ServiceTest, TellsHealthModelsAndMetrics) {
   const Json health = Ask("GET", "/health", "");
   EXPECT_EQ(health["models"]["late"], Json({{"ready", true}, {"version", 1}}));

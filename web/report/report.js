@@ -241,6 +241,43 @@ function monitoringSection(model, id, title) {
   return section(id, title, "each measurement uses only what was known at its time", performanceCard(model), driftCards(model));
 }
 
+// --- skew
+
+function skewItem(view, open) {
+  const last = view.checks.at(-1);
+  const bad = view.checks.filter((c) => c.alert);
+  const pill = element(
+      'span', {class: `pill ${last.alert ? 'bad' : 'good'}`},
+      last.alert ? `✕ ${format.count(last.different)} differ` : '✓ equal');
+  const heads = [['checked at'], ['answers', 'number'], ['different', 'number']];
+  const row = (c) => element(
+      'tr', {}, cell('tight', format.time(c.at)), cell('number', format.count(c.answers)),
+      cell(`number ${c.alert ? 'worse' : ''}`, format.count(c.different)));
+  const advice = last.alert ?
+      element(
+          'p', {style: 'margin-bottom:8px'},
+          'See entities, values and the rows behind them: ', element('code', {}, `tidemill features verify ${view.view}`)) :
+      null;
+  return element(
+      'details', {class: 'item', open},
+      element(
+          'summary', {}, pill, element('span', {class: 'grow'}, element('b', {}, view.view)),
+          element(
+              'span', {class: 'aside'},
+              `${plural(view.checks.length, 'check')}${
+                  bad.length > 0 ? `, ${format.count(bad.length)} with differences` : ''} · last ${format.time(last.at)}`)),
+      element(
+          'div', {class: 'inside'}, advice, firstOf(view.checks.slice().reverse(), 30, (some) => [table(heads, some.map(row))])));
+}
+
+function skewSection() {
+  if (report.skew.length === 0) return null;
+  return section(
+      'skew', 'Online and batch',
+      'logged online answers, computed again by the point-in-time join and compared bit for bit after each materialization',
+      card(null, null, report.skew.map((view) => skewItem(view, view.checks.at(-1).alert))));
+}
+
 // --- assets
 
 function graphSection() {
@@ -334,7 +371,10 @@ function modelSections(models, prefix, titlePrefix) {
 
 function drawPage() {
   document.title = `${report.project.name}: Tidemill report`;
-  const sections = [report.replay ? replaySection(report.replay) : null, ...modelSections(report.replay?.models || [], "replay-", "Replay: "), ...modelSections(report.models, "", ""), graphSection(), runsSection(), dataSection(), quarantineSection()].filter((s) => s !== null);
+  const sections = [
+    report.replay ? replaySection(report.replay) : null, ...modelSections(report.replay?.models || [], 'replay-', 'Replay: '),
+    ...modelSections(report.models, '', ''), skewSection(), graphSection(), runsSection(), dataSection(), quarantineSection()
+  ].filter((s) => s !== null);
   document.getElementById("top").append(...header());
   document.getElementById("page").append(...sections);
   document.getElementById("contents").append(element("div", {}, sections.map((s) => element("a", {href: `#${s.id}`}, s.id === "replay" ? "Replay" : s.dataset.title))));

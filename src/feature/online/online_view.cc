@@ -116,6 +116,22 @@ Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<
   return features;
 }
 
+struct KeptOnlineView::Kept {
+  std::mutex mutex;
+  std::shared_ptr<const OnlineView> view;
+};
+
+KeptOnlineView::KeptOnlineView() : kept_(std::make_shared<Kept>()) {}
+
+Result<std::shared_ptr<const OnlineView>> KeptOnlineView::For(const Program& program) const {
+  const std::lock_guard<std::mutex> lock(kept_->mutex);
+  if (!kept_->view) {
+    TIDEMILL_ASSIGN_OR_RETURN(OnlineView view, OnlineView::Make(program));
+    kept_->view = std::make_shared<const OnlineView>(std::move(view));
+  }
+  return kept_->view;
+}
+
 Result<OnlineFeatures> LookUp(OnlineStore& store, const Program& program, const std::vector<Value>& key, Timestamp time) {
   TIDEMILL_ASSIGN_OR_RETURN(const OnlineView view, OnlineView::Make(program));
   return view.LookUp(store, key, time);

@@ -89,6 +89,7 @@ class OnlineView {
   static Result<OnlineView> Make(const Program& program);
   /// Code "key_type" when the key does not fit Program::keys. Entities that are not known get the values of no rows.
   Result<OnlineFeatures> LookUp(OnlineStore& store, const std::vector<Value>& key, Timestamp time) const;
+  const Program& program() const { return program_; }
 
  private:
   class Desks;
@@ -98,6 +99,19 @@ class OnlineView {
   std::string fingerprint_;
   std::shared_ptr<const CompiledProgram> compiled_;
   std::shared_ptr<Desks> desks_;
+};
+
+/// The OnlineView of a program that does not change: made at the first look-up, kept for all later ones, shared by copies.
+/// Thread-safe.
+class KeptOnlineView {
+ public:
+  KeptOnlineView();
+  /// Always with the same program. The errors of OnlineView::Make.
+  Result<std::shared_ptr<const OnlineView>> For(const Program& program) const;
+
+ private:
+  struct Kept;
+  std::shared_ptr<Kept> kept_;
 };
 
 /// One look-up; for many make an OnlineView.

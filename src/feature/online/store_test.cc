@@ -241,6 +241,19 @@ TEST_F(MaterializeTest, ChangesOfTheProgramOrOfOldRowsRebuild) {
   ExpectEqualToBatch(program, 200, random);
 }
 
+TEST_F(MaterializeTest, AKeptViewIsMadeOnce) {
+  const Program program = Compile({"k", "g"}, Features());
+  const KeptOnlineView kept;
+  const KeptOnlineView copy = kept;
+  const auto first = kept.For(program);
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(copy.For(program)->get(), first->get());
+  EXPECT_NE(KeptOnlineView().For(program)->get(), first->get());
+  Program wrong = program;
+  wrong.aggregates[0].function = "nothing";
+  EXPECT_FALSE(KeptOnlineView().For(wrong).ok());
+}
+
 TEST_F(MaterializeTest, UnknownEntitiesAndWrongKeys) {
   std::mt19937_64 random(6);
   ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 50, 100)).ok());
