@@ -28,7 +28,8 @@ Result<Json> AnswerOnline(const CommandContext& context, const std::string& path
                           const std::function<Result<Json>(OnlineStore& store)>& local) {
   TIDEMILL_ASSIGN_OR_RETURN(const StatePaths state, FindState(context.project));
   if (const std::optional<Endpoint> endpoint = ReadEndpoint(state.endpoint())) {
-    auto answer = PostJson(endpoint->address, endpoint->port, path, body);
+    auto answer = body.is_null() ? GetJson(endpoint->address, endpoint->port, path)
+                                 : PostJson(endpoint->address, endpoint->port, path, body);
     // A server that has just ended may have left its address; then the store is free.
     if (answer.ok() || answer.error().code != "server_unreachable") return answer;
   }

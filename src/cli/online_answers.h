@@ -18,7 +18,7 @@ Result<Json> ReadInstances(const std::string& text);
 
 /// Answers from the online store of a project, wherever it is owned: by a running server, which is then asked
 /// with `path` and `body`, or by nobody, and then `local` answers with the store opened here. Both answer in
-/// the same form.
+/// the same form. Without a body (null) the server is asked by GET.
 Result<Json> AnswerOnline(const CommandContext& context, const std::string& path, const Json& body,
                           const std::function<Result<Json>(OnlineStore& store)>& local);
 

@@ -8,10 +8,14 @@
 #include "base/value_json.h"
 #include "catalog/catalog.h"
 #include "cli/commands.h"
+#include "cli/online_answers.h"
 #include "cli/open.h"
 #include "cli/rows_output.h"
 #include "cli/show_model.h"
 #include "cli/table.h"
+#include "feature/online/entity_states.h"
+#include "feature/online/online_memory.h"
+#include "orchestrate/workspace.h"
 #include "project/project.h"
 
 namespace tidemill {
@@ -192,9 +196,49 @@ Json ViewToJson(const FeatureViewAsset& view) {
   return {{"name", view.name}, {"entity", view.entity}, {"from", view.from}, {"features", std::move(features)}};
 }
 
+/// What the view's online states take; why that can't be told, where it can't.
+Result<OnlineMemory> MemoryOf(const FeatureViewAsset& view, CommandContext& context) {
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const Json json,
+      AnswerOnline(context, "/v1/features/" + view.name + "/memory", Json(), [&](OnlineStore& store) -> Result<Json> {
+        TIDEMILL_ASSIGN_OR_RETURN(const Workspace workspace, OpenWorkspace(context.project, context.clock));
+        store.states().SetCacheBytes(SiteOf(workspace).cache_bytes);
+        TIDEMILL_ASSIGN_OR_RETURN(const OnlineMemory memory, MeasureMemory(store, workspace.programs.at(view.name)));
+        return memory.ToJson();
+      }));
+  return OnlineMemory::FromJson(json);
+}
+
+std::string BytesText(int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} bytes", bytes);
+  if (bytes < 1'000'000) return fmt::format("{:.1f} kB", static_cast<double>(bytes) / 1e3);
+  return bytes < 1'000'000'000 ? fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6)
+                               : fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+Status ShowMemory(const Result<OnlineMemory>& told, Console& console) {
+  if (!told.ok()) return console.Write(fmt::format("\nonline: {}\n", told.error().message));
+  const OnlineMemory& memory = *told;
+  std::string text = fmt::format("\nonline: {} entities, {} rows", GroupedNumber(memory.entities), GroupedNumber(memory.rows));
+  if (memory.folded_rows > 0) text += fmt::format(", {} of them folded", GroupedNumber(memory.folded_rows));
+  if (memory.oldest) text += fmt::format(", from {} on", FormatTimestamp(*memory.oldest));
+  text += fmt::format("\nstates: {} stored, the largest {}, {} on average\n", BytesText(memory.bytes),
+                      BytesText(memory.bytes_largest), BytesText(memory.entities == 0 ? 0 : memory.bytes / memory.entities));
+  text += memory.forgotten_until ? fmt::format("rows up to {} are forgotten", FormatTimestamp(*memory.forgotten_until))
+                                 : std::string("no row is forgotten: a window has no start");
+  if (memory.folded_until) text += fmt::format("; up to {} they may be folded", FormatTimestamp(*memory.folded_until));
+  text += fmt::format("\ncache: {} of {} for decoded states\n", BytesText(memory.cache_bytes), BytesText(memory.cache_limit));
+  return console.Write(text);
+}
+
 Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
   Console& console = context.console;
-  if (context.json) return console.WriteJson(ViewToJson(view));
+  const Result<OnlineMemory> memory = MemoryOf(view, context);
+  if (context.json) {
+    Json json = ViewToJson(view);
+    json["online"] = memory.ok() ? memory->ToJson() : Json();
+    return console.WriteJson(json);
+  }
   std::string line = fmt::format("{}: feature view of {} by {}", console.OutStyle(Style::kBold, view.name), view.from,
                                  fmt::join(view.entity, ", "));
   if (view.ttl) line += ", rows seen for " + FormatDuration(*view.ttl);
@@ -206,7 +250,8 @@ Status ShowView(const FeatureViewAsset& view, CommandContext& context) {
     TIDEMILL_RETURN_IF_ERROR(table.Add(
         {feature.name, feature.value, fmt::format("{}", fmt::join(windows, ", ")), FormatValue(feature.default_value)}));
   }
-  return table.Finish();
+  TIDEMILL_RETURN_IF_ERROR(table.Finish());
+  return ShowMemory(memory, console);
 }
 
 Json DerivedViewToJson(const DerivedViewAsset& view) {
@@ -254,7 +299,7 @@ Command MakeShowCommand() {
   command.name = "show";
   command.summary = "An asset: rows, columns with statistics, versions";
   command.details =
-      "Of a source or table: columns with statistics and the first rows. Of a feature view: its features. Of a model: its "
+      "Of a source or table: columns with statistics and the first rows. Of a feature view: its features, and what its online states take. Of a model: its "
       "versions.";
   command.examples = {{"tidemill show departures", "a table"},
                       {"tidemill show departures --at 12", "as it was at an older snapshot"},

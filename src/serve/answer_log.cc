@@ -4,7 +4,6 @@
 
 #include "base/value_json.h"
 #include "feature/view_rows.h"
-#include "sql/database.h"
 
 namespace tidemill {
 namespace {

@@ -42,13 +42,24 @@ std::optional<Endpoint> ReadEndpoint(const std::filesystem::path& endpoint_file)
   return endpoint;
 }
 
-Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body, int timeout_ms) {
-  const std::string text = body.dump(-1, ' ', false, Json::error_handler_t::replace);
-  TIDEMILL_ASSIGN_OR_RETURN(const HttpResponse response, CallHttp(address, port, {"POST", path, text}, timeout_ms));
+namespace {
+
+Result<Json> AnswerOf(const std::string& address, int port, const HttpRequest& request, int timeout_ms) {
+  TIDEMILL_ASSIGN_OR_RETURN(const HttpResponse response, CallHttp(address, port, request, timeout_ms));
   if (response.status >= 400) return AnsweredError(response);
   auto json = ParseJson(response.body, 64);
   if (!json.ok()) return std::move(json).error().WithContext("the server's answer");
   return json;
+}
+
+}  // namespace
+
+Result<Json> PostJson(const std::string& address, int port, const std::string& path, const Json& body, int timeout_ms) {
+  return AnswerOf(address, port, {"POST", path, body.dump(-1, ' ', false, Json::error_handler_t::replace)}, timeout_ms);
+}
+
+Result<Json> GetJson(const std::string& address, int port, const std::string& path, int timeout_ms) {
+  return AnswerOf(address, port, {"GET", path, ""}, timeout_ms);
 }
 
 }  // namespace tidemill

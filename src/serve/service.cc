@@ -7,6 +7,7 @@
 
 #include "base/text_distance.h"
 #include "base/value_json.h"
+#include "feature/online/online_memory.h"
 #include "serve/features.h"
 
 namespace tidemill {
@@ -227,6 +228,11 @@ Result<HttpResponse> Service::RouteV1(const std::vector<std::string>& parts, con
     TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "POST"));
     return Features(parts[2], request);
   }
+  if (parts.size() == 4 && parts[1] == "features" && parts[3] == "memory") {
+    *route = "memory";
+    TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "GET"));
+    return Memory(parts[2]);
+  }
   if (parts.size() == 3 && parts[1] == "push") {
     *route = "push";
     TIDEMILL_RETURN_IF_ERROR(WantMethod(request, "POST"));
@@ -336,6 +342,21 @@ Result<HttpResponse> Service::Features(const std::string& view, const HttpReques
   TIDEMILL_ASSIGN_OR_RETURN(const auto online, published->online.For(published->program));
   TIDEMILL_ASSIGN_OR_RETURN(const Json answer, AnswerFeatures(*parts_.store, *online, call.list, at));
   return JsonResponse(answer);
+}
+
+Result<HttpResponse> Service::Memory(const std::string& view) {
+  std::shared_ptr<const Published> published;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = published_.find(view);
+    if (found == published_.end()) {
+      return UserError("unknown_view", fmt::format("there is no feature view {} with states", ShortJson(view)),
+                       "derived views have none; those of the views that they use are told of there");
+    }
+    published = found->second;
+  }
+  TIDEMILL_ASSIGN_OR_RETURN(const OnlineMemory memory, MeasureMemory(*parts_.store, published->program));
+  return JsonResponse(memory.ToJson());
 }
 
 Result<HttpResponse> Service::Materialize(const HttpRequest& request) {

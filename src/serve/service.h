@@ -68,6 +68,7 @@ class Service {
   Result<HttpResponse> Predict(const std::string& model, const HttpRequest& request);
   void Publish(const Program& program);  ///< under mutex_, or alone
   Result<HttpResponse> Features(const std::string& view, const HttpRequest& request);
+  Result<HttpResponse> Memory(const std::string& view);
   Result<HttpResponse> Materialize(const HttpRequest& request);
   Result<HttpResponse> Push(const std::string& source, const HttpRequest& request);
   Result<HttpResponse> FlushPushed();

@@ -180,6 +180,18 @@ TEST_F(ServiceTest, AViewThatIsPublishedAnewAnswersByItsNewDefinition) {
   }
 }
 
+TEST_F(ServiceTest, TellsWhatAViewsStatesTake) {
+  OnlineWork work;
+  work.until = ParseTimestamp("2013-05-01").value();
+  work.views = {{CountingProgram("n"), "rides", "at"}};
+  Ask("POST", "/v1/materialize", work.ToJson().dump());
+  const Json memory = Ask("GET", "/v1/features/rides/memory", "");
+  EXPECT_EQ(memory["entities"], 0);
+  EXPECT_EQ(memory["cache"]["limit"], 256 << 20);
+  Ask("GET", "/v1/features/nothing/memory", "", 404);
+  Ask("POST", "/v1/features/rides/memory", "{}", 405);
+}
+
 TEST_F(ServiceTest, TellsHealthModelsAndMetrics) {
   const Json health = Ask("GET", "/health", "");
   EXPECT_EQ(health["models"]["late"], Json({{"ready", true}, {"version", 1}}));

@@ -89,16 +89,24 @@ StateSpace::StateSpace(uint32_t space_id, std::string at_generation, const Progr
       program(of),
       compiled(std::move(its_compiled)) {}
 
-void StateSpace::SetNow(Timestamp time) const {
-  int64_t now = now_;
-  while (time.micros > now && !now_.compare_exchange_weak(now, time.micros)) continue;
+namespace {
+
+void Raise(std::atomic<int64_t>& time, int64_t to) {
+  int64_t now = time;
+  while (to > now && !time.compare_exchange_weak(now, to)) continue;
 }
 
-std::optional<Timestamp> StateSpace::Oldest() const {
-  const int64_t now = now_;
-  if (now == std::numeric_limits<int64_t>::min()) return std::nullopt;
-  return Timestamp{now} - program.lookback;
+std::optional<Timestamp> Before(int64_t time, Duration lookback) {
+  if (time == std::numeric_limits<int64_t>::min()) return std::nullopt;
+  return Timestamp{time} - lookback;
 }
+
+}  // namespace
+
+void StateSpace::SetNow(Timestamp time) const { Raise(now_, time.micros); }
+std::optional<Timestamp> StateSpace::Oldest() const { return Before(now_, program.lookback); }
+void StateSpace::SetSettled(Timestamp time) const { Raise(settled_, time.micros); }
+std::optional<Timestamp> StateSpace::FoldedUntil() const { return Before(settled_, program.lookback); }
 
 EntityStates::EntityStates(OnlineStore& store) : store_(store), shards_(std::make_unique<std::array<Shard, kShards>>()) {}
 EntityStates::~EntityStates() = default;
@@ -287,6 +295,7 @@ bool EntityStates::Save(Entry& entry, std::vector<OnlineStore::Write>& writes) {
   const std::lock_guard<std::mutex> lock(entry.mutex);
   if (!entry.changed || entry.state == nullptr) return false;
   if (const auto oldest = entry.space->Oldest()) entry.state->Expire(*oldest);
+  if (const auto until = entry.space->FoldedUntil()) entry.state->Fold(*until);
   entry.found = entry.state->rows() > 0;
   StateChanges changes = entry.state->TakeChanges();
   for (StateRecord& record : changes.written) {
@@ -338,14 +347,14 @@ Status EntityStates::Sweep(const std::shared_ptr<const StateSpace>& space) {
   TIDEMILL_RETURN_IF_ERROR(store_.Scan(space->name, "", [&](std::string_view key, std::string_view bytes) -> Result<bool> {
     const auto state = EntityState::Make(space->program, space->compiled);
     TIDEMILL_RETURN_IF_ERROR(state->Open(bytes, FetchFor(store_, *space, key)));
-    const size_t rows = state->rows();
     state->Expire(*oldest);
-    if (state->rows() < rows || rows == 0) outdated.emplace_back(key);
+    if (const auto until = space->FoldedUntil()) state->Fold(*until);
+    if (state->changed() || state->rows() == 0) outdated.emplace_back(key);
     return true;
   }));
   for (const std::string& key : outdated) {
     TIDEMILL_ASSIGN_OR_RETURN(LockedState locked, Open(space, key));
-    if (locked.found()) locked.Change();  // writing it leaves out what has expired
+    if (locked.found()) locked.Change();  // writing it leaves out what has expired, and folds
   }
   return WriteBack();
 }

@@ -36,9 +36,15 @@ struct StateSpace {
   void SetNow(Timestamp time) const;
   /// nullopt before the first SetNow.
   std::optional<Timestamp> Oldest() const;
+  /// All rows that are known by `time` are in the states, so that those written from now on may fold rows (EntityState::Fold).
+  /// Never goes back.
+  void SetSettled(Timestamp time) const;
+  /// Up to when rows may be folded: no query for an earlier time is answered. nullopt before the first SetSettled.
+  std::optional<Timestamp> FoldedUntil() const;
 
  private:
   mutable std::atomic<int64_t> now_{std::numeric_limits<int64_t>::min()};
+  mutable std::atomic<int64_t> settled_{std::numeric_limits<int64_t>::min()};
 };
 
 /// What decides the states of a program: itself and the kernel's version.
@@ -59,6 +65,7 @@ class EntityStates {
 
   /// How many bytes of decoded states are kept; one state that is larger by itself stays alone. Default 256 MiB.
   void SetCacheBytes(size_t bytes) { bytes_max_ = bytes; }
+  size_t cache_limit() const { return bytes_max_; }
   /// The space that answers for a view. Code "view_stale" when its states were made by another program; nullptr when there are none.
   Result<std::shared_ptr<const StateSpace>> Live(const Program& program, const std::string& fingerprint,
                                                  const std::shared_ptr<const CompiledProgram>& compiled);
@@ -120,7 +127,8 @@ class EntityStates {
 
   /// Writes all changed states to the store, not synced: an acknowledged write after it makes them durable.
   Status WriteBack();
-  /// Reads the stored states of a space one after the other and forgets what has expired; states without rows go away.
+  /// Reads the stored states of a space one after the other, forgets what has expired and folds what can be; states without rows
+  /// go away.
   Status Sweep(const std::shared_ptr<const StateSpace>& space);
 
   struct Counts {

@@ -49,12 +49,27 @@ class Materializer {
     const std::string condition = Follows() ? unread : ReadCondition(next.known_until, next.sequence_until) + " AND " + unread;
     TIDEMILL_RETURN_IF_ERROR(Check(condition));
     TIDEMILL_RETURN_IF_ERROR(Bring(condition));
+    if (behind_ > 0 && !Follows()) {
+      // Rows came late that by their own account were known long ago, and others of their time have been folded.
+      report_ = {};
+      return Rebuild(position.generation, next);
+    }
     TIDEMILL_RETURN_IF_ERROR(Finish(next));
-    TIDEMILL_RETURN_IF_ERROR(store_.states().Sweep(space_));
+    TIDEMILL_RETURN_IF_ERROR(Settle());
     return report_;
   }
 
  private:
+  /// From here on all rows that are known by now are in the states: those that go are forgotten, and rows are folded.
+  Status Settle() {
+    const auto settle = [this] {
+      space_->SetSettled(now_);
+      return Ok();
+    };
+    TIDEMILL_RETURN_IF_ERROR(Follows() ? pushes_->Pause(settle) : settle());  // no push is under way
+    return store_.states().Sweep(space_);
+  }
+
   bool Follows() const { return pushes_ != nullptr && pushes_->Follows(program_.view); }
 
   /// Whether the states hold exactly what the table still says about the rows read before.
@@ -106,6 +121,7 @@ class Materializer {
     TIDEMILL_RETURN_IF_ERROR(Follows() ? pushes_->Pause(take_over) : take_over());
     if (!old_generation.empty()) TIDEMILL_RETURN_IF_ERROR(ClearGeneration(store_, program_.view, old_generation));
     report_.rebuilt = true;
+    if (compiled_->FoldHorizon(now_.micros)) TIDEMILL_RETURN_IF_ERROR(Settle());
     return report_;
   }
 
@@ -146,10 +162,12 @@ class Materializer {
     const EntityGroups groups = GroupByEntity(entity_of_row_, ids_.size());
     for (const auto& [key, entity] : ids_) {
       TIDEMILL_ASSIGN_OR_RETURN(EntityStates::LockedState locked, store_.states().Open(space_, key));
+      const size_t behind = locked.state().rows_behind();
       for (size_t at = groups.begin[entity]; at < groups.begin[entity + 1]; ++at) {
         locked.Change();
         TIDEMILL_RETURN_IF_ERROR(locked.state().Update(events_[groups.rows[at]]));
       }
+      behind_ += locked.state().rows_behind() - behind;
       touched_.insert(key);
     }
     report_.rows += static_cast<int64_t>(events_.size());
@@ -177,6 +195,7 @@ class Materializer {
   std::vector<uint32_t> entity_of_row_;
   std::vector<FeatureEvent> events_;
   std::unordered_set<std::string> touched_;
+  size_t behind_ = 0;  ///< rows that states left out: EntityState::rows_behind
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "feature/batch/join.h"
+#include "feature/online/online_memory.h"
 #include "feature/testing.h"
 
 namespace tidemill {
@@ -239,6 +240,42 @@ TEST_F(MaterializeTest, ChangesOfTheProgramOrOfOldRowsRebuild) {
   ExpectEqualToBatch(program, 310, random);
   EXPECT_TRUE(Materialize(program, 200).rebuilt);  // the clock went back
   ExpectEqualToBatch(program, 200, random);
+}
+
+TEST_F(MaterializeTest, RowsAreFoldedAndThoseThatComeAmongThemRebuild) {
+  Execute(
+      "CREATE TEMPORARY TABLE events AS SELECT 1::BIGINT AS k, 'a' AS g, make_timestamp(i * 1000000) AS happened, i / 4.0 AS x, "
+      "i AS i, 's' AS s, true AS b, i AS _seq, make_timestamp(i * 1000000) AS _known_at FROM range(1, 1001) t(i)");
+  Program program = Compile({"k", "g"}, {Feature("total", "sum(x)"), Feature("latest", "last(i)")});
+  program.lateness = Duration{10 * kSecond};
+  program.lookback = Duration{5 * kSecond};
+  const auto folded = [&] {
+    const auto memory = MeasureMemory(*store_, program);
+    EXPECT_TRUE(memory.ok()) << memory.error().Format();
+    EXPECT_EQ(memory->entities, 1);
+    EXPECT_EQ(memory->bytes, memory->bytes_largest);
+    EXPECT_FALSE(memory->forgotten_until.has_value());
+    return std::pair(memory->rows, memory->folded_rows);
+  };
+  const auto total = [&](int64_t second) {
+    const auto answer = LookUp(*store_, program, {int64_t{1}, std::string("a")}, Timestamp{second * kSecond});
+    EXPECT_TRUE(answer.ok()) << answer.error().Format();
+    return answer.ok() ? answer->values[0] : Value();
+  };
+  EXPECT_TRUE(Materialize(program, 700).rebuilt);
+  EXPECT_EQ(folded().first, 700);
+  EXPECT_GT(folded().second, 600);
+  EXPECT_EQ(total(700), Value(700 * 701 / 8.0));
+  EXPECT_FALSE(Materialize(program, 1000).rebuilt);
+  EXPECT_EQ(folded().first, 1000);
+  EXPECT_GT(folded().second, 900);
+  EXPECT_EQ(total(1000), Value(1000 * 1001 / 8.0));
+  EXPECT_EQ(LookUp(*store_, program, {int64_t{1}, std::string("a")}, Timestamp{100 * kSecond}).error().code, "too_long_ago");
+  // A row that was known long ago by its own account, but arrived now.
+  Execute("INSERT INTO events SELECT 1, 'a', make_timestamp(200000000), 1.5, 1, 's', true, 2000, make_timestamp(200000000)");
+  EXPECT_TRUE(Materialize(program, 1001).rebuilt);
+  EXPECT_EQ(total(1001), Value(1000 * 1001 / 8.0 + 1.5));
+  EXPECT_GT(folded().second, 900);
 }
 
 TEST_F(MaterializeTest, AKeptViewIsMadeOnce) {

@@ -147,6 +147,60 @@ int64_t CompiledProgram::Horizon(int64_t t) const {
   return horizon;
 }
 
+namespace {
+
+/// A window whose start moves in steps, so that rows between two steps stay together.
+bool Steps(const WindowPlan& window) { return window.hop > 0 && window.limit == WindowPlan::kForever; }
+
+/// Of the steps at or after `event`, the first one that the window's start can be at t or later.
+int64_t StepAfter(const WindowPlan& window, int64_t event, int64_t t) {
+  const int64_t steps = event / window.hop + (event % window.hop > 0 ? 1 : 0);
+  int64_t step = 0;
+  if (__builtin_mul_overflow(steps, window.hop, &step)) step = std::numeric_limits<int64_t>::max();
+  return std::max(step, window.Start(t));
+}
+
+}  // namespace
+
+std::optional<int64_t> CompiledProgram::FoldHorizon(int64_t t) const {
+  if (!lateness_) return std::nullopt;
+  int64_t longest = *lateness_;
+  for (const WindowPlan& window : windows_) longest = std::max(longest, window.delay);
+  // One microsecond less: what becomes known at t may still come.
+  int64_t horizon = AddTimes(AddTimes(t, -longest), -1);
+  bool gains = false;
+  for (const WindowPlan& window : windows_) {
+    if (window.session > 0 && window.forever()) return std::nullopt;
+    const bool together = window.forever() || Steps(window);
+    gains = gains || together;
+    if (!together) horizon = std::min(horizon, window.Start(t));
+  }
+  return gains ? std::optional(horizon) : std::nullopt;
+}
+
+bool CompiledProgram::SameFold(int64_t a, int64_t b, int64_t t) const {
+  return std::all_of(windows_.begin(), windows_.end(), [&](const WindowPlan& window) {
+    return !Steps(window) || StepAfter(window, a, t) == StepAfter(window, b, t);
+  });
+}
+
+uint64_t CompiledProgram::FoldsBetween(int64_t a, int64_t b, int64_t t) const {
+  uint64_t folds = 1;
+  for (const WindowPlan& window : windows_) {
+    if (!Steps(window)) continue;
+    const uint64_t distance = static_cast<uint64_t>(StepAfter(window, b, t)) - static_cast<uint64_t>(StepAfter(window, a, t));
+    folds += distance / static_cast<uint64_t>(window.hop);
+  }
+  return folds;
+}
+
+bool CompiledProgram::PartialReaches(size_t partial, int64_t event, int64_t t) const {
+  return std::any_of(windows_.begin(), windows_.end(), [&](const WindowPlan& window) {
+    return window.Start(t) < event && std::any_of(window.aggregates.begin(), window.aggregates.end(),
+                                                  [&](size_t aggregate) { return partial_of_[aggregate] == partial; });
+  });
+}
+
 uint64_t CompiledProgram::FillSlots(std::span<const Datum> columns, TextPool& texts, std::span<Datum> slots) const {
   Evaluation evaluation{columns, texts};
   for (size_t i = 0; i < slots_.size(); ++i) slots[i] = Evaluate(slots_[i], evaluation);

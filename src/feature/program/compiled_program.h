@@ -79,6 +79,16 @@ class CompiledProgram {
   /// Rows at or before this event time are never seen again at t or later; the earliest time there is when some window has no
   /// start.
   int64_t Horizon(int64_t t) const;
+  /// Up to which event time rows may be folded, once all rows that are known by t are there: none of these comes later, and every
+  /// query at or after t sees all of them that are in one of its windows. nullopt when that gains nothing: without declared
+  /// lateness, or without a window that has no start or a hop.
+  std::optional<int64_t> FoldHorizon(int64_t t) const;
+  /// Whether rows with event times a <= b, both up to FoldHorizon(t), are in the same windows of every query from t on.
+  bool SameFold(int64_t a, int64_t b, int64_t t) const;
+  /// How many folds rows with event times from a to b make, at most.
+  uint64_t FoldsBetween(int64_t a, int64_t b, int64_t t) const;
+  /// Whether a partial is of a window that begins before an event time at t or later.
+  bool PartialReaches(size_t partial, int64_t event, int64_t t) const;
   bool limits_lateness() const { return lateness_.has_value(); }
   /// Whether the program's lateness rules out a row.
   bool TooLate(int64_t event, int64_t known) const { return lateness_ && known > AddTimes(event, *lateness_); }

@@ -95,12 +95,24 @@ class KernelState : public EntityState {
     const auto* state = dynamic_cast<const KernelState*>(&other);
     if (state == nullptr || state->compiled_->slot_types() != compiled_->slot_types())
       return InternalError("states of different programs can't be merged");
+    if (!state->tree_.folded().empty()) {
+      if (rows() == 0) return Load(state->Save());
+      return UserError("folded_state", "rows of the state have been folded, so it can't be merged",
+                       "merge states before they are folded");
+    }
     return state->tree_.ForEachTile([this](const RowStore& rows) { return InsertAll(tree_, rows); });
   }
 
   void Expire(Timestamp time) override {
     // A part that can't be read stays: it is seen by no query, and the next call tries again.
     (void)tree_.DropUntil(compiled_->Horizon(time.micros));
+  }
+
+  void Fold(Timestamp time) override {
+    if (!compiled_->FoldHorizon(time.micros)) return;
+    StateScratch scratch(compiled_);
+    // As with Expire: what can't be read stays as it is.
+    (void)StateReader(tree_, scratch).FoldRows(time.micros);
   }
 
   std::string Save() const override {
@@ -137,6 +149,12 @@ class KernelState : public EntityState {
   }
 
   size_t rows() const override { return tree_.Summarize().rows; }
+  size_t folded_rows() const override {
+    size_t rows = 0;
+    for (const FoldedRows& folded : tree_.folded()) rows += folded.summary.rows;
+    return rows;
+  }
+  size_t rows_behind() const override { return tree_.rows_behind(); }
   size_t memory_bytes() const override { return sizeof(*this) - sizeof(tree_) + tree_.memory_bytes(); }
   std::optional<Timestamp> oldest() const override {
     const StateSummary summary = tree_.Summarize();

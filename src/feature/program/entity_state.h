@@ -65,10 +65,16 @@ class EntityState {
   /// The same without allocating: `scratch` is of the same program, and texts stay valid until it is used again. Errors: those of
   /// `fetch`, and "bad_state".
   virtual Status Read(Timestamp time, StateScratch& scratch, std::span<Datum> outputs) = 0;
-  /// Adds all rows of another state of the same entity and program.
+  /// Adds all rows of another state of the same entity and program. Code "folded_state" when rows of it have been folded and this
+  /// one has rows.
   virtual Status Merge(const EntityState& other) = 0;
   /// Forgets rows that no query at or after `time` can see.
   virtual void Expire(Timestamp time) = 0;
+  /// To be called when all rows that are known by `time` have been added. Rows of which queries at or after `time` can tell no
+  /// more than what their partial results say go, and these stay: in windows without a start, or with a hop. Only programs with a
+  /// declared lateness, which says that no such rows come any more: those that come nevertheless are left out (rows_behind).
+  /// Queries before `time` may fail with "too_long_ago".
+  virtual void Fold(Timestamp time) = 0;
 
   /// The state in one piece of versioned bytes.
   virtual std::string Save() const = 0;
@@ -84,14 +90,17 @@ class EntityState {
   /// Drops from memory what `fetch` can read again.
   virtual void Release() = 0;
 
-  virtual size_t rows() const = 0;
+  virtual size_t rows() const = 0;         ///< also those that were folded
+  virtual size_t folded_rows() const = 0;  ///< of which only partial results are left
+  /// Rows left out because rows of their time have been folded, since Make.
+  virtual size_t rows_behind() const = 0;
   /// Memory in use, in bytes.
   virtual size_t memory_bytes() const = 0;
   /// The earliest event time there is.
   virtual std::optional<Timestamp> oldest() const = 0;
   /// Rows left out for their lateness, since Make.
   virtual size_t late_rows() const = 0;
-  /// The sequence numbers of the rows that Query(time) would use: lineage. Reads all rows.
+  /// The sequence numbers of the rows that Query(time) would use, but for folded ones: lineage. Reads all rows.
   virtual std::vector<int64_t> VisibleRows(Timestamp time) const = 0;
 };
 

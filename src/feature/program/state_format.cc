@@ -6,6 +6,7 @@ namespace tidemill {
 namespace {
 
 constexpr std::string_view kMagic = "TMS2";
+constexpr std::string_view kMagicFolded = "TMS3";  ///< the same with rows that were folded
 constexpr size_t kChecksumBytes = 4;
 constexpr int kLevelsMax = 14;  ///< more than 2^60 rows
 constexpr size_t kChildrenMax = 1024;
@@ -72,11 +73,12 @@ void StateTree::TakeDirty(StateNode& node, std::vector<Record>& records) {
 }
 
 std::string StateTree::SaveHead(bool inline_nodes) const {
-  std::string bytes(kMagic);
+  std::string bytes(folded_.empty() ? kMagic : kMagicFolded);
   AppendVarint(program_->slot_types().size(), bytes);
   for (const Type type : program_->slot_types()) bytes += static_cast<char>(type);
   AppendFixed(program_->partials_fingerprint(), 8, bytes);
   AppendVarint(next_id_, bytes);
+  if (!folded_.empty()) SaveFolded(bytes);
   AppendVarint(static_cast<uint64_t>(root_->level), bytes);
   SaveNode(*root_, inline_nodes, bytes);
   AppendChecksum(bytes);
@@ -126,7 +128,8 @@ void StateTree::SaveSummary(const StateSummary& summary, int64_t previous_event,
 // ---- loading
 
 Status StateTree::Load(std::string_view head, FetchRecord fetch) {
-  if (!head.starts_with(kMagic)) return BadState("it begins with something else");
+  const bool has_folded = head.starts_with(kMagicFolded);
+  if (!has_folded && !head.starts_with(kMagic)) return BadState("it begins with something else");
   TIDEMILL_ASSIGN_OR_RETURN(const std::string_view body, CheckedBody(head));
   VarintReader reader(body.substr(kMagic.size()));
   const std::vector<Type>& types = program_->slot_types();
@@ -137,12 +140,17 @@ Status StateTree::Load(std::string_view head, FetchRecord fetch) {
   }
   const uint64_t fingerprint = ReadFixed(reader.Bytes(8));
   const uint64_t next_id = reader.Unsigned();
+  const bool hold = fingerprint == program_->partials_fingerprint();
+  std::vector<FoldedRows> folded;
+  if (has_folded) TIDEMILL_RETURN_IF_ERROR(ReadFolded(reader, hold, folded));
   const uint64_t level = reader.Unsigned();
   if (!reader.ok() || level == 0 || level > kLevelsMax) return BadState("it is damaged");
-  const bool hold = fingerprint == program_->partials_fingerprint();
   TIDEMILL_ASSIGN_OR_RETURN(auto root, ReadNode(reader, static_cast<int>(level), hold));
   if (!reader.AtEnd()) return BadState("it is longer than it should be");
   if (root->level > 1 && root->children.empty()) return BadState("it has levels of nothing");
+  const bool in_order =
+      folded.empty() || root->children.empty() || root->children.front().summary.first_event >= folded.back().summary.last_event;
+  if (!in_order) return BadState("its parts are out of order");
   root_ = std::move(root);
   fetch_ = std::move(fetch);
   next_id_ = std::max<uint64_t>(next_id, 1);
@@ -150,6 +158,37 @@ Status StateTree::Load(std::string_view head, FetchRecord fetch) {
   saved_partials_hold_ = hold;
   root_->dirty = NumberNodes(*root_) || !fetch_;
   memory_ = NodeBytes(*root_);
+  folded_.clear();
+  const bool dirty = root_->dirty;
+  SetFolded(std::move(folded));
+  root_->dirty = dirty;
+  return Ok();
+}
+
+void StateTree::SaveFolded(std::string& bytes) const {
+  AppendVarint(folded_.size(), bytes);
+  int64_t previous_event = 0;
+  for (const FoldedRows& folded : folded_) {
+    SaveSummary(folded.summary, previous_event, bytes);
+    previous_event = folded.summary.last_event;
+    AppendVarint(folded.partials.size(), bytes);
+    bytes += folded.partials;
+  }
+}
+
+Status StateTree::ReadFolded(VarintReader& reader, bool hold, std::vector<FoldedRows>& folded) const {
+  if (!hold) return BadState("it holds folded rows of another program or version");
+  const uint64_t count = reader.Unsigned();
+  int64_t previous_event = 0;
+  for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+    FoldedRows& one = folded.emplace_back();
+    one.summary = ReadSummary(reader, previous_event);
+    one.partials = reader.Bytes(reader.Unsigned());
+    const bool in_order = i == 0 || one.summary.first_event > previous_event;
+    previous_event = one.summary.last_event;
+    if (one.summary.rows == 0 || previous_event < one.summary.first_event || !in_order) return BadState("it is damaged");
+  }
+  if (!reader.ok() || folded.empty()) return BadState("it is damaged");
   return Ok();
 }
 

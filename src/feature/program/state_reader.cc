@@ -19,6 +19,7 @@ size_t FirstRowAfter(const RowStore& rows, int64_t time) {
 StateScratch::StateScratch(std::shared_ptr<const CompiledProgram> program)
     : program_(std::move(program)),
       wanted_(program_->partials().size()),
+      all_(program_->partials().size(), 1),
       results_(program_->aggregates().size()),
       cut_{DecodedTile(program_->slot_types()), DecodedTile(program_->slot_types())},
       passing_(program_->slot_types()) {
@@ -77,7 +78,10 @@ Status StateReader::FindSpans(int64_t time, int64_t delay) {
 /// Puts the rows in (start, end] before those that are summed up already, for the partials of this and longer windows.
 Status StateReader::AddSegment(std::span<const Span> longer, int64_t start, int64_t end, int64_t time, bool first) {
   scratch_.pieces_.clear();
-  if (start < end) TIDEMILL_RETURN_IF_ERROR(Cover(tree_.root(), start, end, time, true));
+  if (start < end) {
+    TIDEMILL_RETURN_IF_ERROR(CoverFolded(start, end, time));
+    TIDEMILL_RETURN_IF_ERROR(Cover(tree_.root(), start, end, time, true));
+  }
   if (scratch_.pieces_.empty() && !first) return Ok();
   scratch_.start_cut_ ^= 1U;
   std::vector<uint8_t>& wanted = scratch_.wanted_;
@@ -125,7 +129,7 @@ Status StateReader::Cover(StateNode& node, int64_t start, int64_t end, int64_t t
     if (whole || node.level == 1) {
       // What a piece consists of is looked at when all are found: by then it is in the processor's cache.
       __builtin_prefetch(whole ? child.partials.data() : child.tile.data());
-      scratch_.pieces_.push_back({&child, node.level, whole});
+      scratch_.pieces_.push_back({&child, nullptr, node.level, whole});
     } else {
       TIDEMILL_ASSIGN_OR_RETURN(StateNode* const below, tree_.NodeOf(child, node.level - 1));
       TIDEMILL_RETURN_IF_ERROR(Cover(*below, start, end, time, changes));
@@ -152,9 +156,13 @@ Result<const RowStore*> StateReader::RowsOf(const StateChild& child, bool cut) {
 Status StateReader::Fold(StateScratch::Partials& into, int64_t start, int64_t end, int64_t time) {
   const std::vector<uint8_t>& wanted = scratch_.wanted_;
   for (const Piece& piece : scratch_.pieces_) {
+    if (piece.folded != nullptr) {
+      TIDEMILL_RETURN_IF_ERROR(AppendSaved(*piece.folded, wanted, into));
+      continue;
+    }
     if (piece.whole) {
       if (!piece.part->has_partials) TIDEMILL_RETURN_IF_ERROR(BuildPartials(*piece.part, piece.level));
-      TIDEMILL_RETURN_IF_ERROR(AppendSaved(*piece.part, &wanted, into));
+      TIDEMILL_RETURN_IF_ERROR(AppendSaved(piece.part->partials, wanted, into));
       continue;
     }
     const StateSummary& summary = piece.part->summary;
@@ -168,11 +176,11 @@ Status StateReader::Fold(StateScratch::Partials& into, int64_t start, int64_t en
   return Ok();
 }
 
-Status StateReader::AppendSaved(const StateChild& child, const std::vector<uint8_t>* wanted, StateScratch::Partials& into) {
-  VarintReader reader(child.partials);
+Status StateReader::AppendSaved(std::string_view partials, const std::vector<uint8_t>& wanted, StateScratch::Partials& into) {
+  VarintReader reader(partials);
   for (size_t partial = 0; partial < into.size(); ++partial) {
     const std::string_view saved = reader.Bytes(reader.Unsigned());
-    if (wanted != nullptr && (*wanted)[partial] == 0) continue;
+    if (wanted[partial] == 0) continue;
     if (!reader.ok() || !into[partial]->AppendSaved(saved)) return BadState("a partial result is damaged");
   }
   return Ok();
@@ -191,7 +199,8 @@ Status StateReader::BuildPartials(StateChild& child, int level) {
     TIDEMILL_ASSIGN_OR_RETURN(const RowStore* const rows, RowsOf(child, false));
     for (auto& partial : scratch_.building_) partial->Add(*rows, 0, rows->size(), kAlways);
   } else {
-    for (const StateChild& part : below->children) TIDEMILL_RETURN_IF_ERROR(AppendSaved(part, nullptr, scratch_.building_));
+    for (const StateChild& part : below->children)
+      TIDEMILL_RETURN_IF_ERROR(AppendSaved(part.partials, scratch_.all_, scratch_.building_));
   }
   scratch_.all_saved_.clear();
   for (const auto& partial : scratch_.building_) {

@@ -23,7 +23,8 @@ class StateScratch {
   /// A whole part of the tree, or the rows of a tile in [begin, end).
   struct Piece {
     StateChild* part = nullptr;
-    int level = 0;  ///< of the node that it belongs to
+    const std::string* folded = nullptr;  ///< the partials of rows that were folded, instead of `part`
+    int level = 0;                        ///< of the node that it belongs to
     bool whole = false;
   };
   struct Span {
@@ -42,6 +43,7 @@ class StateScratch {
   Partials parts_;               ///< what the next longer window has in addition
   Partials building_;            ///< for the tree's own partials
   std::vector<uint8_t> wanted_;
+  std::vector<uint8_t> all_;  ///< as wanted_: every one
   std::vector<Span> spans_;
   std::vector<Piece> pieces_;
   std::vector<Datum> results_;
@@ -64,7 +66,9 @@ class StateReader {
   Status Query(int64_t time, std::span<Datum> outputs);
   /// Makes the partial results that queries would have to make: before a state is stored, or a first query would read all of it.
   Status Prepare();
-  /// Sequence numbers of the rows that an aggregate uses at `time`, in order.
+  /// Folds what can be: see EntityState::Fold.
+  Status FoldRows(int64_t time);
+  /// Sequence numbers of the rows that an aggregate uses at `time`, in order; not those that were folded.
   Result<std::vector<int64_t>> VisibleRows(int64_t time);
 
  private:
@@ -76,10 +80,13 @@ class StateReader {
   Status AddSegment(std::span<const Span> longer, int64_t start, int64_t end, int64_t time, bool first);
   void TakeResults(const WindowPlan& window);
 
+  class Folds;
+  Status FoldPart(StateChild& child, int level, int64_t time, Folds& folds);
+  Status CoverFolded(int64_t start, int64_t end, int64_t time);
   Status Cover(StateNode& node, int64_t start, int64_t end, int64_t time, bool newest);
   Status Fold(StateScratch::Partials& into, int64_t start, int64_t end, int64_t time);
-  /// Appends the saved partials of a part to those that are wanted (nullptr: to all).
-  static Status AppendSaved(const StateChild& child, const std::vector<uint8_t>* wanted, StateScratch::Partials& into);
+  /// Appends the saved partials of a part to those that are wanted.
+  static Status AppendSaved(std::string_view partials, const std::vector<uint8_t>& wanted, StateScratch::Partials& into);
   Status BuildPartials(StateChild& child, int level);
   Status PrepareBelow(StateNode& node);
   /// `cut`: a window starts in it. Rows stay until another tile of that kind is asked for.

@@ -31,9 +31,9 @@ void StateSummary::Append(const StateSummary& later) {
   longest_gap = std::max({longest_gap, later.longest_gap, gap});
 }
 
-StateSummary StateSummary::Of(const RowStore& rows) {
+StateSummary StateSummary::Of(const RowStore& rows, size_t begin, size_t end) {
   StateSummary summary;
-  for (size_t row = 0; row < rows.size(); ++row) summary.Append(RowSummary(rows, row));
+  for (size_t row = begin; row < end; ++row) summary.Append(RowSummary(rows, row));
   return summary;
 }
 
@@ -53,9 +53,21 @@ StateTree::StateTree(std::shared_ptr<const CompiledProgram> program)
   memory_ = sizeof(StateNode);
 }
 
+StateSummary StateTree::Summarize() const {
+  StateSummary summary;
+  for (const FoldedRows& folded : folded_) summary.Append(folded.summary);
+  const StateSummary rows = root_->Summarize();
+  if (rows.rows > 0) summary.Append(rows);
+  return summary;
+}
+
 // ---- adding rows
 
 Result<bool> StateTree::Insert(const RowStore& from, size_t row) {
+  if (!folded_.empty() && from.event(row) <= folded_.back().summary.last_event) {
+    ++rows_behind_;
+    return false;
+  }
   const Key key{from.event(row), from.sequence(row)};
   const bool newest = root_->children.empty() || key > LastKey(root_->children.back());
   TIDEMILL_ASSIGN_OR_RETURN(const bool inserted, InsertInto(*root_, from, row, newest));
@@ -190,8 +202,7 @@ void StateTree::SplitTile(StateNode& node, size_t at, const RowStore& rows) {
   for (size_t part = 0; part < 2; ++part) {
     StateChild& child = node.children[at + part];
     const auto [begin, end] = ranges[part];
-    child.summary = {};
-    for (size_t row = begin; row < end; ++row) child.summary.Append(RowSummary(rows, row));
+    child.summary = StateSummary::Of(rows, begin, end);
     SetTile(child, rows, begin, end);
   }
 }
@@ -231,7 +242,19 @@ void StateTree::GrowRoot(bool newest) {
 // ---- dropping rows
 
 Status StateTree::DropUntil(int64_t horizon) {
+  if (!folded_.empty() && folded_.front().summary.last_event <= horizon) {
+    std::vector<FoldedRows> kept;
+    for (FoldedRows& folded : folded_) {
+      if (folded.summary.last_event > horizon) kept.push_back(std::move(folded));
+    }
+    SetFolded(std::move(kept));
+  }
   TIDEMILL_RETURN_IF_ERROR(DropFrom(*root_, horizon));
+  return LowerRoot();
+}
+
+/// A root with one part or none gives way to what is below.
+Status StateTree::LowerRoot() {
   while (root_->level > 1 && root_->children.size() <= 1) {
     auto below = std::make_unique<StateNode>();
     if (!root_->children.empty()) {

@@ -26,7 +26,8 @@ struct StateSummary {
   uint64_t longest_gap = 0;  ///< between event times that follow each other
 
   void Append(const StateSummary& later);
-  static StateSummary Of(const RowStore& rows);
+  static StateSummary Of(const RowStore& rows) { return Of(rows, 0, rows.size()); }
+  static StateSummary Of(const RowStore& rows, size_t begin, size_t end);
   bool operator==(const StateSummary&) const = default;
 };
 
@@ -53,6 +54,12 @@ struct StateNode {
   StateSummary Summarize() const;
 };
 
+/// Rows of which only the partial results are left: all windows that are still asked for have all of them or none.
+struct FoldedRows {
+  StateSummary summary;
+  std::string partials;  ///< as those of a part
+};
+
 /// Reads the record of a node that was saved apart.
 using FetchRecord = std::function<Result<std::string>(uint64_t id)>;
 
@@ -70,14 +77,23 @@ class StateTree {
 
   const CompiledProgram& program() const { return *program_; }
   StateNode& root() { return *root_; }
-  StateSummary Summarize() const { return root_->Summarize(); }
+  /// Of the rows and of those that were folded.
+  StateSummary Summarize() const;
   size_t memory_bytes() const { return sizeof(*this) + memory_; }
 
-  /// False when an equal row is there already.
+  /// False when an equal row is there already, or rows of its time have been folded.
   Result<bool> Insert(const RowStore& from, size_t row);
   /// Drops rows with event times up to `horizon`.
   Status DropUntil(int64_t horizon);
-  /// All rows, in order.
+  /// What was folded, in order: it comes before all rows of the tree.
+  const std::vector<FoldedRows>& folded() const { return folded_; }
+  /// Rows that Insert left out because rows of their time have been folded.
+  size_t rows_behind() const { return rows_behind_; }
+  /// The parts at the beginning that end at `horizon` or before, without the newest tile.
+  Status VisitFront(int64_t horizon, const std::function<Status(StateChild& child, int level)>& visit);
+  /// Takes these parts away: `folded`, which is not empty, has them now, and what was folded before.
+  Status ReplaceFront(int64_t horizon, std::vector<FoldedRows> folded);
+  /// All rows of tiles, in order.
   Status ForEachTile(const std::function<Status(const RowStore& rows)>& visit);
 
   /// The node of a child above level 1, read from its record where it is not in memory.
@@ -122,6 +138,13 @@ class StateTree {
   void Seal(StateChild& child);
   void SetTile(StateChild& child, const RowStore& rows, size_t begin, size_t end);
   Status DropFrom(StateNode& node, int64_t horizon);
+  Status LowerRoot();
+  Status VisitFrontOf(StateNode& node, int64_t horizon, bool newest, const std::function<Status(StateChild&, int)>& visit);
+  bool RemoveFront(StateNode& node, int64_t horizon, bool newest);
+  Status ListRecords(StateChild& child, int level, std::vector<uint64_t>& ids);
+  void SetFolded(std::vector<FoldedRows> folded);
+  void SaveFolded(std::string& bytes) const;
+  Status ReadFolded(VarintReader& reader, bool hold, std::vector<FoldedRows>& folded) const;
   Status Discard(StateChild& child, int level);
   Status VisitTiles(StateNode& node, const std::function<Status(const RowStore& rows)>& visit);
 
@@ -144,6 +167,8 @@ class StateTree {
   FetchRecord fetch_;
   uint64_t next_id_ = 1;
   std::vector<uint64_t> removed_;
+  std::vector<FoldedRows> folded_;
+  size_t rows_behind_ = 0;
   bool saved_partials_hold_ = true;  ///< those in records that were not read yet
   RowStore decoded_;                 ///< for changes in the middle
   size_t memory_ = 0;
