@@ -316,7 +316,8 @@ class StreamedJoin : public FeatureJoin {
     constexpr size_t kBytesPerOrder = 24;
     size_t bytes = plan_.spine.size() * kBytesPerColumn + plan_.keys.size() * kBytesPerOrder;
     for (const JoinPlan::View& view : plan_.views) bytes += FeatureRecords::BytesPerRow(view.outputs.size());
-    return std::clamp(static_cast<size_t>(memory_bytes_) / 4 / bytes, kBlockRowsMin, kBlockRowsBest);
+    const size_t best = std::clamp(static_cast<size_t>(spine_.rows) / 4, kBlockRowsMin * 64, kBlockRowsBest);
+    return std::clamp(static_cast<size_t>(memory_bytes_) / 4 / bytes, kBlockRowsMin, best);
   }
 
   Status JoinAll() {
