@@ -44,16 +44,16 @@ class EntityAppender {
   RowStore scratch_;
 };
 
-/// By what rows of an entity are ordered.
-struct RowKey {
-  int64_t event = 0;
-  int64_t sequence = 0;
-  uint32_t row = 0;
-  static bool Before(const RowKey& a, const RowKey& b) {
-    return a.event != b.event ? a.event < b.event : a.sequence < b.sequence;
-  }
-  static bool NotBefore(const RowKey& a, const RowKey& b) { return !Before(a, b); }
-};
+bool Before(const RowTimes& a, const RowTimes& b) { return a.event != b.event ? a.event < b.event : a.sequence < b.sequence; }
+bool NotBefore(const RowTimes& a, const RowTimes& b) { return !Before(a, b); }
+
+/// Where the rows of each entity begin when they lie by entity.
+std::vector<size_t> EntityBegins(const TableRows& read) {
+  std::vector<size_t> begin(read.entities + 1, 0);
+  for (const uint32_t entity : read.entity_of_row) ++begin[entity + 1];
+  for (size_t entity = 0; entity < read.entities; ++entity) begin[entity + 1] += begin[entity];
+  return begin;
+}
 
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
 std::optional<RowStore> PlaceRows(const TableRows& read, const std::vector<size_t>& begin, int threads) {
@@ -107,30 +107,26 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
   return read;
 }
 
-std::optional<EntityGroups> OrderRows(const TableRows& read, int threads) {
-  EntityGroups groups = GroupByEntity(read.entity_of_row, read.entities);
+std::optional<OrderedRows> OrderRows(const TableRows& read, int threads) {
+  OrderedRows ordered{EntityBegins(read), std::vector<RowTimes>(read.rows.size())};
+  std::vector<size_t> next(ordered.begin.begin(), ordered.begin.end() - 1);
+  for (uint32_t row = 0; row < read.rows.size(); ++row)
+    ordered.rows[next[read.entity_of_row[row]]++] = {read.rows.event(row), read.rows.sequence(row), read.rows.known(row), row};
   std::atomic<bool> apart{true};
   ShareOut(read.entities, 64, threads, [&](size_t, size_t first, size_t end) {
-    std::vector<RowKey> keys;
     for (size_t entity = first; entity < end && apart; ++entity) {
-      const std::span<uint32_t> rows =
-          std::span(groups.rows).subspan(groups.begin[entity], groups.begin[entity + 1] - groups.begin[entity]);
-      keys.clear();
-      for (const uint32_t row : rows) keys.push_back({read.rows.event(row), read.rows.sequence(row), row});
-      if (std::adjacent_find(keys.begin(), keys.end(), RowKey::NotBefore) == keys.end()) continue;
-      std::sort(keys.begin(), keys.end(), RowKey::Before);
-      if (std::adjacent_find(keys.begin(), keys.end(), RowKey::NotBefore) != keys.end()) apart = false;
-      for (size_t i = 0; i < rows.size(); ++i) rows[i] = keys[i].row;
+      const auto rows = std::span(ordered.rows).subspan(ordered.begin[entity], ordered.begin[entity + 1] - ordered.begin[entity]);
+      if (std::adjacent_find(rows.begin(), rows.end(), NotBefore) == rows.end()) continue;
+      std::sort(rows.begin(), rows.end(), Before);
+      if (std::adjacent_find(rows.begin(), rows.end(), NotBefore) != rows.end()) apart = false;
     }
   });
   if (!apart) return std::nullopt;
-  return groups;
+  return ordered;
 }
 
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads) {
-  std::vector<size_t> begin(read.entities + 1, 0);
-  for (const uint32_t entity : read.entity_of_row) ++begin[entity + 1];
-  for (size_t entity = 0; entity < read.entities; ++entity) begin[entity + 1] += begin[entity];
+  std::vector<size_t> begin = EntityBegins(read);
   if (auto placed = PlaceRows(read, begin, threads)) return EntityRows{std::move(*placed), std::move(begin)};
   EntityRows result{RowStore(slot_types)};
   EntityGroups groups = GroupByEntity(read.entity_of_row, read.entities);

@@ -227,27 +227,38 @@ class StreamedJoin : public FeatureJoin {
   };
 
   Result<ViewSize> SizeOf(const JoinPlan::View& view) {
-    std::string texts = "0";
+    std::string texts;
     for (const auto* fields : {&view.program.keys, &view.program.columns}) {
       for (const Field& field : *fields) {
         if (HoldsBytes(field.type))
           texts += fmt::format(" + coalesce(strlen(CAST({} AS VARCHAR)), 0)", QuoteIdentifier(field.name));
       }
     }
-    TIDEMILL_ASSIGN_OR_RETURN(const Columns counts,
-                              session_.Query(fmt::format("SELECT count(*), CAST(coalesce(sum({}), 0) AS BIGINT) FROM {} WHERE {}",
-                                                         texts, Relation(view), RowsCondition(view))));
+    if (texts.empty() && spine_.rows > kSpineRowsToLookUp) {
+      // How many rows a table has is known without reading it: when all of them fit, no more has to be known.
+      TIDEMILL_ASSIGN_OR_RETURN(const Columns all, session_.Query(fmt::format("SELECT count(*) FROM {}", view.table_sql)));
+      const ViewSize most = SizeOfRows(view, static_cast<size_t>(all.columns[0].ints[0]), 0);
+      if (most.rows * most.bytes_read <= static_cast<size_t>(memory_bytes_) / 2 / plan_.views.size()) return most;
+    }
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns counts, session_.Query(fmt::format(
+                                                        "SELECT count(*), CAST(coalesce(sum(0{}), 0) AS BIGINT) FROM {} WHERE {}",
+                                                        texts, Relation(view), RowsCondition(view))));
+    return SizeOfRows(view, static_cast<size_t>(counts.columns[0].ints[0]), static_cast<size_t>(counts.columns[1].ints[0]));
+  }
+
+  static ViewSize SizeOfRows(const JoinPlan::View& view, size_t rows, size_t text_bytes) {
     constexpr size_t kBytesPerRow = 24;    // three times
     constexpr size_t kBytesPerSlot = 9;    // see RowStore
     constexpr size_t kBytesPerPlace = 16;  // the entity and the place in its order
     constexpr double kRoomToGrow = 1.4;    // of vectors
     ViewSize size;
-    size.rows = static_cast<size_t>(counts.columns[0].ints[0]);
-    const size_t text_bytes = size.rows == 0 ? 0 : static_cast<size_t>(counts.columns[1].ints[0]) / size.rows;
+    size.rows = rows;
+    const size_t text_bytes_per_row = rows == 0 ? 0 : text_bytes / rows;
     const auto stored = static_cast<size_t>(
-        static_cast<double>(kBytesPerRow + kBytesPerSlot * view.compiled->slot_types().size() + text_bytes) * kRoomToGrow);
+        static_cast<double>(kBytesPerRow + kBytesPerSlot * view.compiled->slot_types().size() + text_bytes_per_row) *
+        kRoomToGrow);
     size.bytes_read = 2 * stored + kBytesPerPlace;
-    size.bytes_held = std::max(stored, kBytesPerRow + FeatureRecords::BytesPerRow(view.outputs.size()) + text_bytes);
+    size.bytes_held = std::max(stored, kBytesPerRow + FeatureRecords::BytesPerRow(view.outputs.size()) + text_bytes_per_row);
     return size;
   }
 

@@ -151,22 +151,21 @@ class LatestJoiner : public ViewJoiner {
 
   LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, EntityRows rows)
       : LatestJoiner(std::move(program), std::move(outputs), std::move(rows.begin), std::move(rows.rows)) {
-    order_.resize(rows_.size());
-    std::iota(order_.begin(), order_.end(), 0U);
-    FillEntries();
-    records_.Resize(order_.size());
-    FillRecords(order_, 0, order_.size(), records_, texts_);
+    FillEntries([this](size_t place) {
+      return RowTimes{rows_.event(place), 0, rows_.known(place), static_cast<uint32_t>(place)};
+    });
+    std::vector<uint32_t> all(rows_.size());
+    std::iota(all.begin(), all.end(), 0U);
+    records_.Resize(all.size());
+    FillRecords(all, 0, all.size(), records_, texts_);
     events_ = rows_.events();
     rows_ = RowStore({});
-    order_ = {};
   }
 
-  /// For few rows that ask: `rows` stay as they are, `order` are their positions by entity.
-  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, RowStore rows, EntityGroups order)
+  /// For few rows that ask: `rows` stay where they are.
+  LatestJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs, RowStore rows, OrderedRows order)
       : LatestJoiner(std::move(program), std::move(outputs), std::move(order.begin), std::move(rows)) {
-    order_ = std::move(order.rows);
-    FillEntries();
-    order_ = {};
+    FillEntries([&order](size_t place) { return order.rows[place]; });
   }
 
   Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {
@@ -238,11 +237,14 @@ class LatestJoiner : public ViewJoiner {
   }
 
   /// For each entity the times at which rows enter, in order, and the latest row among those that have entered by then.
-  void FillEntries() {
+  /// `row_at` gives the row at a place in the order of entities, and there of times.
+  template <typename RowAt>
+  void FillEntries(const RowAt& row_at) {
     entry_times_.resize(rows_.size());
     latest_.resize(rows_.size());
     const auto entry_time = [&](uint32_t place) {
-      return std::max(rows_.known(order_[place]), AddTimes(rows_.event(order_[place]), delay_));
+      const RowTimes row = row_at(place);
+      return std::max(row.known, AddTimes(row.event, delay_));
     };
     for (size_t entity = 0; entity + 1 < begin_.size(); ++entity) {
       const size_t begin = begin_[entity];
@@ -257,13 +259,13 @@ class LatestJoiner : public ViewJoiner {
         std::stable_sort(places.begin(), places.end(), [&](uint32_t a, uint32_t b) { return entry_time(a) < entry_time(b); });
         for (size_t at = begin; at < end; ++at) entry_times_[at] = entry_time(latest_[at]);
       }
-      uint32_t latest = 0;
+      uint32_t latest = static_cast<uint32_t>(begin);
       for (size_t at = begin; at < end; ++at) {
-        latest = at == begin ? latest_[at] : std::max(latest, latest_[at]);
+        latest = std::max(latest, latest_[at]);
         latest_[at] = latest;
       }
     }
-    for (uint32_t& place : latest_) place = order_[place];
+    for (uint32_t& place : latest_) place = row_at(place).row;
   }
 
   void JoinRun(const BlockOrder& order, const BlockOrder::Run& run, std::vector<uint32_t>& positions) const {
@@ -288,7 +290,6 @@ class LatestJoiner : public ViewJoiner {
   int64_t delay_ = 0;
   int64_t reach_ = 0;
   RowStore rows_;                ///< empty when all records have been made
-  std::vector<uint32_t> order_;  ///< positions of rows by entity, while entries are filled
   std::vector<int64_t> events_;  ///< otherwise
   std::vector<int64_t> entry_times_;
   std::vector<uint32_t> latest_;
