@@ -309,7 +309,7 @@ std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram
 
 Result<std::unique_ptr<ViewJoiner>> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
                                                    TableRows rows, const std::string& view, size_t asked, int threads) {
-  if (LatestJoiner::Answers(*program) && asked < rows.rows.size() / 2) {
+  if (LatestJoiner::Answers(*program) && asked <= 2 * rows.rows.size()) {
     if (auto order = OrderRows(rows, threads)) {
       return std::unique_ptr<ViewJoiner>(
           std::make_unique<LatestJoiner>(std::move(program), std::move(outputs), std::move(rows.rows), std::move(*order)));
