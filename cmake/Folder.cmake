@@ -70,7 +70,7 @@ function(tidemill_folder name)
       set(property_cases 500)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT 300 ENVIRONMENT
-      "TIDEMILL_PROPERTY_CASES=${property_cases};TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;PYTHONPATH=${TIDEMILL_DEPS}/python;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+      "TIDEMILL_PROPERTY_CASES=${property_cases};TIDEMILL_TEST_DATA=${TIDEMILL_DEPS}/data;PYTHONPATH=${TIDEMILL_DEPS}/python;TIDEMILL_PROGRAM=${CMAKE_BINARY_DIR}/bin/tidemill;TIDEMILL_SOURCE=${CMAKE_SOURCE_DIR};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp detect_deadlocks=0 report_mutex_bugs=0 ignore_noninstrumented_modules=1")
   endif()
 endfunction()
 

@@ -158,7 +158,7 @@ class Sandbox:
             "PYTHONPATH": os.path.join(deps, "python"),
             "TIDEMILL_TEST_DATA": os.environ.get("TIDEMILL_TEST_DATA", os.path.join(deps, "data")),
             "TIDEMILL_SOURCE": ROOT,
-            "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "tsan.supp"),
+            "TSAN_OPTIONS": "suppressions=" + os.path.join(ROOT, "tests", "tsan.supp") + " detect_deadlocks=0 report_mutex_bugs=0 ignore_noninstrumented_modules=1",
         }
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "PYENV_VERSION", "PYENV_ROOT"):
             if name in os.environ:
