@@ -61,7 +61,7 @@ def run():
     names = [name for name in AGGREGATES if wanted(f"kernel_aggregate_{name}")]
     if not names:
         return []
-    path = os.path.join(WORK, "data", "payments_tenth.parquet")
+    path = os.path.join(WORK, "data", "payments_tenth_apart.parquet")
 
     def peers(*arguments):
         return theirs("_kernel_aggregate_peers.py", *arguments)
