@@ -26,6 +26,18 @@ struct EntityGroups {
   std::vector<uint32_t> rows;
 };
 
+/// Where each row lies when rows are put in the order of their entities, those of one in their own order.
+struct EntityPlaces {
+  std::vector<size_t> begin;    ///< those of entity e are [begin[e], begin[e + 1])
+  std::vector<uint32_t> place;  ///< by row; kNoEntity for rows without one
+
+  size_t placed() const { return begin.back(); }
+};
+
+/// Where the rows of each entity begin when they lie by entity, and where the last ones end; rows with kNoEntity do not count.
+std::vector<size_t> EntityBegins(const std::vector<uint32_t>& entity_of_row, size_t entities);
+EntityPlaces PlaceByEntity(std::vector<uint32_t> entity_of_row, size_t entities);
+
 /// A counting sort; rows with kNoEntity are left out.
 EntityGroups GroupByEntity(const std::vector<uint32_t>& entity_of_row, size_t entities);
 

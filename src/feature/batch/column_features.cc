@@ -18,17 +18,7 @@
 namespace tidemill {
 namespace {
 
-constexpr uint32_t kNoPlace = UINT32_MAX;
-
-/// Where each row lies when rows are put in the order of their entities, those of one in their own order. Columns are brought
-/// into that order and back in whole: as many places are written at once as there are entities, each a little further than
-/// before, and those lines stay in the processor's cache.
-struct EntityPlaces {
-  std::vector<size_t> begin;    ///< those of entity e are [begin[e], begin[e + 1])
-  std::vector<uint32_t> place;  ///< by row; kNoPlace: a null in its key or its times
-
-  size_t placed() const { return begin.back(); }
-};
+constexpr uint32_t kNoPlace = kNoEntity;  // of EntityPlaces
 
 /// Numbers entities by one key of whole numbers that lie close together: without hashing anything.
 class DenseNumbering {
@@ -100,19 +90,6 @@ std::vector<uint32_t> NumberEntities(const std::vector<const Column*>& keys, con
   return entities;
 }
 
-EntityPlaces PlaceByEntity(std::vector<uint32_t> entity_of_row, size_t entities) {
-  EntityPlaces places;
-  places.begin.assign(entities + 1, 0);
-  for (const uint32_t entity : entity_of_row) {
-    if (entity != kNoEntity) ++places.begin[entity + 1];
-  }
-  for (size_t entity = 0; entity < entities; ++entity) places.begin[entity + 1] += places.begin[entity];
-  std::vector<uint32_t> next(places.begin.begin(), places.begin.end() - 1);
-  for (uint32_t& entity : entity_of_row) entity = entity == kNoEntity ? kNoPlace : next[entity]++;
-  places.place = std::move(entity_of_row);
-  return places;
-}
-
 /// Both sides; `queries` is empty when they are the rows themselves.
 struct PlacedColumns {
   EntityPlaces rows;
@@ -168,7 +145,9 @@ class Placed {
   std::unique_ptr<T[]> values_;
 };
 
-/// What the kernels read, by place: times and slots. A program whose slots hold texts has its slots read row by row instead.
+/// What the kernels read, by place: times and slots. Columns are brought into that order and back in whole: as many places are
+/// written at once as there are entities, each a little further than before, and those lines stay in the processor's cache.
+/// A program whose slots hold texts has its slots read row by row instead.
 class PlacedRows {
  public:
   PlacedRows(const CompiledProgram& program, const ColumnRows& rows, const EntityPlaces& places, int threads)
@@ -190,15 +169,13 @@ class PlacedRows {
 
   /// What a thread needs to add rows.
   struct Scratch {
+    explicit Scratch(const CompiledProgram& program) : slots(program.slot_types().size()), columns(program) {}
     std::vector<RowStore::SlotValues> slots;
-    std::vector<Datum> columns;
-    std::vector<Datum> values;
-    TextPool texts;
+    SlotColumns columns;
   };
 
   void AddTo(EntityKernel& kernel, size_t begin, size_t end, Scratch& scratch) const {
     if (by_row_) return AddByRow(kernel, begin, end, scratch);
-    scratch.slots.resize(slots_.size());
     for (size_t i = 0; i < slots_.size(); ++i) scratch.slots[i] = {slots_[i].bits.data() + begin, slots_[i].valid.data() + begin};
     kernel.AddRun({event_.data() + begin, end - begin}, known_.empty() ? nullptr : known_.data() + begin,
                   sequence_.empty() ? nullptr : sequence_.data() + begin, static_cast<int64_t>(begin), scratch.slots);
@@ -253,21 +230,12 @@ class PlacedRows {
     }
   }
 
-  void ReadSlots(size_t row, Scratch& scratch) const {
-    scratch.columns.resize(rows_.columns.size());
-    scratch.values.resize(program_.slot_types().size());
-    for (size_t i = 0; i < scratch.columns.size(); ++i) scratch.columns[i] = ColumnDatum(*rows_.columns[i], row);
-    scratch.texts.Reset();
-    program_.FillSlots(scratch.columns, scratch.texts, scratch.values);
-  }
-
   void AddByRow(EntityKernel& kernel, size_t begin, size_t end, Scratch& scratch) const {
     const Column& known = rows_.known == nullptr ? *rows_.event : *rows_.known;
     for (size_t place = begin; place < end; ++place) {
       const uint32_t row = row_at_.data()[place];
-      ReadSlots(row, scratch);
       const int64_t sequence = rows_.sequence == nullptr ? int64_t{row} : rows_.sequence->ints[row];
-      kernel.Add(rows_.event->ints[row], known.ints[row], sequence, scratch.values);
+      kernel.Add(rows_.event->ints[row], known.ints[row], sequence, scratch.columns.ReadRow(rows_.columns, row));
     }
   }
 
@@ -278,7 +246,6 @@ class PlacedRows {
   Placed<int64_t> known_;
   Placed<int64_t> sequence_;
   std::vector<Slot> slots_;
-  bool computes_ = false;  ///< some slots are no copies of columns
   bool by_row_ = false;
   Placed<uint32_t> row_at_;  ///< by place
 };
@@ -301,7 +268,7 @@ class PlacedResults {
   size_t nowhere() const { return placed_; }
   bool holds_texts() const { return std::any_of(types_.begin(), types_.end(), HoldsBytes); }
 
-  /// Where results from a place on go; columns of texts need Keep() afterwards.
+  /// Where results from a place on go; texts go to `texts` and have to be Set afterwards.
   void Point(size_t place, const ResultBuffer& texts, std::vector<ResultColumn>& columns) const {
     columns.clear();
     for (size_t i = 0; i < types_.size(); ++i) {
@@ -395,7 +362,8 @@ class ColumnJoiner {
 
   /// What a thread uses again from entity to entity.
   struct Worker {
-    explicit Worker(const std::shared_ptr<const CompiledProgram>& program) : kernel(program), buffer(program->output_types()) {}
+    explicit Worker(const std::shared_ptr<const CompiledProgram>& program)
+        : kernel(program), rows(*program), buffer(program->output_types()) {}
     EntityKernel kernel;
     PlacedRows::Scratch rows;
     std::vector<uint32_t> asked;

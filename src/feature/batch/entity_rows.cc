@@ -47,30 +47,18 @@ class EntityAppender {
 bool Before(const RowTimes& a, const RowTimes& b) { return a.event != b.event ? a.event < b.event : a.sequence < b.sequence; }
 bool NotBefore(const RowTimes& a, const RowTimes& b) { return !Before(a, b); }
 
-/// Where the rows of each entity begin when they lie by entity.
-std::vector<size_t> EntityBegins(const TableRows& read) {
-  std::vector<size_t> begin(read.entities + 1, 0);
-  for (const uint32_t entity : read.entity_of_row) ++begin[entity + 1];
-  for (size_t entity = 0; entity < read.entities; ++entity) begin[entity + 1] += begin[entity];
-  return begin;
-}
-
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
-std::optional<RowStore> PlaceRows(const TableRows& read, const std::vector<size_t>& begin, int threads) {
-  std::vector<uint32_t> place = read.entity_of_row;
-  {
-    std::vector<uint32_t> next(begin.begin(), begin.end() - 1);
-    for (uint32_t& at : place) at = next[at]++;
-  }
-  RowStore rows = read.rows.Placed(place);
+std::optional<EntityRows> PlaceRows(const TableRows& read, int threads) {
+  EntityPlaces places = PlaceByEntity(read.entity_of_row, read.entities);
+  RowStore rows = read.rows.Placed(places.place);
   std::atomic<bool> apart{true};
-  ShareOut(begin.size() - 1, 64, threads, [&](size_t, size_t first, size_t end) {
+  ShareOut(read.entities, 64, threads, [&](size_t, size_t first, size_t end) {
     for (size_t entity = first; entity < end && apart; ++entity) {
-      if (!rows.SortRange(begin[entity], begin[entity + 1])) apart = false;
+      if (!rows.SortRange(places.begin[entity], places.begin[entity + 1])) apart = false;
     }
   });
   if (!apart) return std::nullopt;
-  return rows;
+  return EntityRows{std::move(rows), std::move(places.begin)};
 }
 
 }  // namespace
@@ -83,9 +71,6 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
   read.entity_of_row.reserve(expected);
   const bool in_columns = SlotColumns::Serve(compiled);
   SlotColumns slot_columns(compiled);
-  std::vector<Datum> row_columns(program.columns.size());
-  std::vector<Datum> slots(compiled.slot_types().size());
-  TextPool texts;
   TIDEMILL_RETURN_IF_ERROR(
       StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
         if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
@@ -96,10 +81,8 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
           return Ok();
         }
         for (size_t row = 0; row < batch.rows(); ++row) {
-          for (size_t i = 0; i < row_columns.size(); ++i) row_columns[i] = ColumnDatum(*batch.columns[i], row);
-          texts.Reset();
-          compiled.FillSlots(row_columns, texts, slots);
-          read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], slots);
+          read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row],
+                           slot_columns.ReadRow(batch.columns, row));
         }
         return Ok();
       }));
@@ -108,7 +91,7 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
 }
 
 std::optional<OrderedRows> OrderRows(const TableRows& read, int threads) {
-  OrderedRows ordered{EntityBegins(read), std::vector<RowTimes>(read.rows.size())};
+  OrderedRows ordered{EntityBegins(read.entity_of_row, read.entities), std::vector<RowTimes>(read.rows.size())};
   std::vector<size_t> next(ordered.begin.begin(), ordered.begin.end() - 1);
   for (uint32_t row = 0; row < read.rows.size(); ++row)
     ordered.rows[next[read.entity_of_row[row]]++] = {read.rows.event(row), read.rows.sequence(row), read.rows.known(row), row};
@@ -126,8 +109,7 @@ std::optional<OrderedRows> OrderRows(const TableRows& read, int threads) {
 }
 
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads) {
-  std::vector<size_t> begin = EntityBegins(read);
-  if (auto placed = PlaceRows(read, begin, threads)) return EntityRows{std::move(*placed), std::move(begin)};
+  if (auto placed = PlaceRows(read, threads)) return std::move(*placed);
   EntityRows result{RowStore(slot_types)};
   EntityGroups groups = GroupByEntity(read.entity_of_row, read.entities);
   EntityAppender appender(read.rows, result, slot_types);

@@ -37,17 +37,22 @@ std::span<const RowStore::SlotValues> SlotColumns::Read(std::span<const Column* 
   return slots_;
 }
 
+std::span<const Datum> SlotColumns::ReadRow(std::span<const Column* const> columns, size_t row) {
+  row_.resize(columns.size());
+  for (size_t i = 0; i < row_.size(); ++i) row_[i] = ColumnDatum(*columns[i], row);
+  texts_.Reset();
+  program_.FillSlots(row_, texts_, values_);
+  return values_;
+}
+
 void SlotColumns::Compute(std::span<const Column* const> columns, size_t begin, size_t end) {
   computed_.Resize(end - begin);
-  row_.resize(columns.size());
   for (size_t row = begin; row < end; ++row) {
-    for (size_t i = 0; i < row_.size(); ++i) row_[i] = ColumnDatum(*columns[i], row);
-    texts_.Reset();
-    program_.FillSlots(row_, texts_, values_);
+    const std::span<const Datum> values = ReadRow(columns, row);
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (program_.slot_column(i) >= 0) continue;
       ResultColumn column = computed_.columns()[i];
-      column.Set(row - begin, values_[i], program_.slot_types()[i]);
+      column.Set(row - begin, values[i], program_.slot_types()[i]);
     }
   }
 }

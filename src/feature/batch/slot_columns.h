@@ -10,15 +10,18 @@
 namespace tidemill {
 
 /// The slots of a program over rows that lie in columns: those that are copies of a column are read where they lie, the others
-/// are computed. For programs none of whose slots holds bytes. One thread at a time.
+/// are computed. One thread at a time.
 class SlotColumns {
  public:
+  /// Whether Read() serves a program: none of its slots holds bytes.
   static bool Serve(const CompiledProgram& program);
 
   explicit SlotColumns(const CompiledProgram& program);
   /// The slots of rows [begin, end), each from its first value on. `columns` follow Program::columns. Valid until the next call,
   /// and as long as the columns.
   std::span<const RowStore::SlotValues> Read(std::span<const Column* const> columns, size_t begin, size_t end);
+  /// The slots of one row of any program; texts stay valid until the next call.
+  std::span<const Datum> ReadRow(std::span<const Column* const> columns, size_t row);
 
  private:
   void Compute(std::span<const Column* const> columns, size_t begin, size_t end);

@@ -214,9 +214,7 @@ class LatestJoiner : public ViewJoiner {
   /// Record i gets the features of row positions[i], for i in [first, last).
   void FillRecords(const std::vector<uint32_t>& positions, size_t first, size_t last, FeatureRecords& records,
                    TextArena& arena) const {
-    std::vector<Type> latest_types;
-    for (const AggregatePlan& plan : program_->aggregates()) latest_types.push_back(plan.result);
-    ResultBuffer latest(std::move(latest_types));
+    ResultBuffer latest(program_->result_types());
     ResultBuffer features(program_->output_types());
     TextPool texts;
     records.ClearNulls(first, last);

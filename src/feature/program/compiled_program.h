@@ -60,6 +60,12 @@ class CompiledProgram {
   int slot_column(size_t slot) const { return slot_columns_[slot]; }
   const std::vector<AggregatePlan>& aggregates() const { return aggregates_; }
   const std::vector<WindowPlan>& windows() const { return windows_; }
+  /// Of the aggregates' results.
+  std::vector<Type> result_types() const {
+    std::vector<Type> types;
+    for (const AggregatePlan& plan : aggregates_) types.push_back(plan.result);
+    return types;
+  }
   /// Aggregates that differ in nothing but their window, or follow from one another, have the same partial results: one plan for
   /// each, and which one an aggregate has.
   const std::vector<AggregatePlan>& partials() const { return partials_; }

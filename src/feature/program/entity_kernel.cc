@@ -12,19 +12,13 @@ size_t FirstAfter(const RowStore& rows, int64_t time) {
   return static_cast<size_t>(std::upper_bound(events.begin(), events.end(), time) - events.begin());
 }
 
-std::vector<Type> ResultTypes(const std::vector<AggregatePlan>& plans) {
-  std::vector<Type> types;
-  for (const AggregatePlan& plan : plans) types.push_back(plan.result);
-  return types;
-}
-
 }  // namespace
 
 EntityKernel::EntityKernel(std::shared_ptr<const CompiledProgram> program)
     : program_(std::move(program)),
       rows_(program_->slot_types()),
       results_(program_->aggregates().size()),
-      many_results_(ResultTypes(program_->aggregates())) {
+      many_results_(program_->result_types()) {
   for (const AggregatePlan& plan : program_->aggregates()) aggregators_.push_back(MakeAggregator(plan, rows_));
   for (const WindowPlan& plan : program_->windows()) {
     const auto same =
