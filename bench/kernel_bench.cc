@@ -14,6 +14,7 @@
 #include <fstream>
 #include <functional>
 
+#include "bench_program.h"
 #include "feature/batch/column_features.h"
 #include "feature/batch/feature_join.h"
 #include "feature/compile.h"
@@ -24,34 +25,6 @@ namespace tidemill {
 namespace {
 
 constexpr int kThreads = 2;
-
-/// A failure ends the program: it is a tool of the bench.
-template <typename T>
-T Demand(Result<T> result) {
-  if (!result.ok()) {
-    fmt::print(stderr, "{}\n", result.error().Format());
-    std::exit(1);
-  }
-  return std::move(result).value();
-}
-
-void DemandOk(const Status& status) {
-  if (status.ok()) return;
-  fmt::print(stderr, "{}\n", status.error().Format());
-  std::exit(1);
-}
-
-double SecondsSince(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-FeatureDefinition Feature(std::string name, std::string value, const std::vector<int64_t>& window_days) {
-  FeatureDefinition feature;
-  feature.name = std::move(name);
-  feature.value = std::move(value);
-  for (const int64_t days : window_days) feature.windows.push_back(Duration{days * kMicrosPerDay});
-  return feature;
-}
 
 Program Compile(Session& session, const std::string& key, std::vector<FeatureDefinition> features, const Columns& payments) {
   FeatureViewAsset view;
@@ -77,10 +50,12 @@ std::vector<Program> FraudPrograms(Session& session, const Columns& payments) {
   std::vector<Program> programs;
   programs.push_back(Compile(
       session, "customer_id",
-      {Feature("customer_count", "count(*)", {1, 7, 30}), Feature("customer_mean", "avg(amount)", {1, 7, 30})}, payments));
-  programs.push_back(
-      Compile(session, "terminal_id",
-              {Feature("terminal_count", "count(*)", {1, 7, 30}), Feature("terminal_risk", "avg(fraud)", {1, 7, 30})}, payments));
+      {FeatureOverDays("customer_count", "count(*)", {1, 7, 30}), FeatureOverDays("customer_mean", "avg(amount)", {1, 7, 30})},
+      payments));
+  programs.push_back(Compile(
+      session, "terminal_id",
+      {FeatureOverDays("terminal_count", "count(*)", {1, 7, 30}), FeatureOverDays("terminal_risk", "avg(fraud)", {1, 7, 30})},
+      payments));
   // A payment turns out to be a fraud a week later.
   for (Aggregate& aggregate : programs.back().aggregates) aggregate.delay = Duration{7 * kMicrosPerDay};
   for (Output& output : programs.back().outputs) {
@@ -120,7 +95,7 @@ Work FraudWork(Session& session, const Columns& payments) {
 }
 
 Work AggregateWork(Session& session, const Columns& payments, const std::string& value) {
-  return [&payments, program = Compile(session, "customer_id", {Feature("value", value, {7})}, payments)] {
+  return [&payments, program = Compile(session, "customer_id", {FeatureOverDays("value", value, {7})}, payments)] {
     return std::vector{Demand(Compute(program, payments))};
   };
 }
@@ -174,7 +149,7 @@ int RunLake(const std::vector<std::string>& arguments) {
     JoinInLake(*lake, request);
     if (run > 0) seconds.push_back(SecondsSince(start));
   }
-  DemandOk(
+  Demand(
       session->Execute(fmt::format("COPY lake.main.features TO {} (FORMAT parquet)", QuoteText(folder + "/features.parquet"))));
   fmt::print("{}\n", Json{{"seconds", seconds}}.dump());
   return 0;

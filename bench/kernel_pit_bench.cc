@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "bench_program.h"
 #include "feature/batch/join_output.h"
 #include "feature/compile.h"
 #include "sql/database.h"
@@ -23,24 +24,6 @@ namespace {
 constexpr int kThreads = 2;
 constexpr int kViews = 3;
 
-/// A failure ends the program: it is a tool of the bench.
-template <typename T>
-T Demand(Result<T> result) {
-  if (!result.ok()) {
-    fmt::print(stderr, "{}\n", result.error().Format());
-    std::exit(1);
-  }
-  return std::move(result).value();
-}
-
-FeatureDefinition Feature(std::string name, std::string value, const std::vector<int64_t>& window_days) {
-  FeatureDefinition feature;
-  feature.name = std::move(name);
-  feature.value = std::move(value);
-  for (const int64_t days : window_days) feature.windows.push_back(Duration{days * kMicrosPerDay});
-  return feature;
-}
-
 Program CompileNumber(Session& session, int number, bool latest) {
   FeatureViewAsset view;
   view.name = fmt::format("v{}", number);
@@ -48,9 +31,10 @@ Program CompileNumber(Session& session, int number, bool latest) {
   view.from = view.name;
   if (latest) {
     for (const char* column : {"a", "b", "c", "d", "e"})
-      view.features.push_back(Feature(column, fmt::format("last({})", column), {}));
+      view.features.push_back(FeatureOverDays(column, fmt::format("last({})", column), {}));
   } else {
-    view.features = {Feature("n", "count(*)", {7, 30}), Feature("mean", "avg(a)", {7, 30}), Feature("high", "max(b)", {30})};
+    view.features = {FeatureOverDays("n", "count(*)", {7, 30}), FeatureOverDays("mean", "avg(a)", {7, 30}),
+                     FeatureOverDays("high", "max(b)", {30})};
   }
   TableAsset table;
   table.name = view.name;
@@ -85,8 +69,7 @@ int Run(const std::string& mode, const std::string& folder, const std::string& s
   for (int run = 0; run < runs; ++run) {
     const auto start = std::chrono::steady_clock::now();
     rows = Demand(WriteJoin(*reading, *writing, request, out, {})).rows;
-    seconds +=
-        fmt::format("{}{}", run > 0 ? ", " : "", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    seconds += fmt::format("{}{}", run > 0 ? ", " : "", SecondsSince(start));
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "bench_program.h"
 #include "feature/compile.h"
 #include "feature/entity_key.h"
 #include "feature/online/pushes.h"
@@ -24,34 +25,10 @@ namespace {
 
 constexpr int64_t kBegin = 1'700'000'000 * kMicrosPerSecond;
 
-/// A failure ends the program: it is a tool of the bench.
-template <typename T>
-T Demand(Result<T> result) {
-  if (!result.ok()) {
-    fmt::print(stderr, "{}\n", result.error().Format());
-    std::exit(1);
-  }
-  return std::move(result).value();
-}
-
-void Demand(const Status& status) {
-  if (status.ok()) return;
-  fmt::print(stderr, "{}\n", status.error().Format());
-  std::exit(1);
-}
-
 double Seconds(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-FeatureDefinition Feature(std::string name, std::string value, const std::vector<Duration>& windows) {
-  FeatureDefinition feature;
-  feature.name = std::move(name);
-  feature.value = std::move(value);
-  feature.windows = windows;
-  return feature;
+  return SecondsSince(start);
 }
 
 /// Numbers that look arbitrary and are the same in each run.
@@ -106,7 +83,6 @@ struct Bench {
 constexpr Duration kHour{3600 * kMicrosPerSecond};
 constexpr Duration kDay{kMicrosPerDay};
 
-Duration Days(int64_t days) { return Duration{days * kMicrosPerDay}; }
 
 /// `count` taps from number `begin` on, a millisecond apart.
 PushedBatch Taps(uint64_t begin, uint64_t count, uint64_t entities) {
