@@ -254,7 +254,10 @@ Result<Json> ModelsJson(Catalog& catalog, const Project& project) {
 /// Of each view: how its logged online answers compared with batch, over time.
 Result<Json> SkewJson(Catalog& catalog, const Project& project) {
   Json views = Json::array();
-  for (const auto& [name, asset] : project.views) {
+  std::vector<std::string> names;
+  for (const auto& [name, asset] : project.views) names.push_back(name);
+  for (const auto& [name, asset] : project.derived_views) names.push_back(name);
+  for (const std::string& name : names) {
     TIDEMILL_ASSIGN_OR_RETURN(std::vector<Measurement> measured, catalog.Measurements(name, "skew"));
     if (measured.empty()) continue;
     if (measured.size() > kTicksMax) measured.erase(measured.begin(), measured.end() - static_cast<ptrdiff_t>(kTicksMax));

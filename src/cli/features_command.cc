@@ -170,7 +170,7 @@ Command MakeVerifyCommand() {
   command.summary = "Compare online answers with batch, bit for bit";
   command.details =
       "Of a feature view: logged answers of the last seven days are computed again by the point-in-time join at their own times; a difference is shown "
-      "with the rows behind it (file, record). A run does this by itself after each materialization. Of a model: the rows that batch "
+      "with the rows behind it (file, record). Of a derived view the answers are computed again over what each view that it uses held. A run does this by itself after each materialization. Of a model: the rows that batch "
       "scored on the last day are answered online again.";
   command.examples = {{"tidemill features verify origin_delays", "1,000 logged answers of a view"},
                       {"tidemill features verify late_arrival", "1,000 rows scored by a model"},

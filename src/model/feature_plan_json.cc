@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/sha256.h"
 #include "model/training_set.h"
 
 namespace tidemill {
@@ -114,6 +115,8 @@ Json FeaturePlan::ToJson() const {
   json["request_fields"] = FieldsToJson(request_fields);
   return json;
 }
+
+std::string FeaturePlan::Fingerprint() const { return Sha256(std::string(KernelVersion()) + ToJson().dump()); }
 
 Result<FeaturePlan> FeaturePlan::FromJson(const Json& json) {
   if (!json.is_object()) return DamagedPlan("it is not an object");

@@ -49,6 +49,8 @@ struct FeaturePlan {
 
   Json ToJson() const;
   static Result<FeaturePlan> FromJson(const Json& json);
+  /// What decides its rows: itself and the kernel's version.
+  std::string Fingerprint() const;
 };
 
 Result<FeaturePlan> PlanFeatures(const Project& project, const ModelAsset& model,

@@ -204,6 +204,13 @@ class Runner {
     const Stopwatch watch;
     for (const auto& [node, name] : parts) Tell(ProgressEvent::Kind::kStarted, name, planned_.at(name).reason);
     const auto done = MaterializeWhereOwned(SiteOf(workspace_), *workspace_.lake, work);
+    for (const OnlineWork::View& view : work.views) {
+      for (const auto& [name, plan] : workspace_.derived_plans) {
+        if (std::any_of(plan.views.begin(), plan.views.end(),
+                        [&](const auto& used) { return used.program.view == view.program.view; }))
+          derived_after_[name] = view.program.view;
+      }
+    }
     for (const auto& [node, name] : parts) {
       TIDEMILL_RETURN_IF_ERROR(Step(*node, name, [&]() -> Result<StepOutcome> {
         if (!done.ok()) return done.error();
@@ -234,7 +241,12 @@ class Runner {
     if (report->second.rebuilt) state.detail["rebuilt_until"] = options_.now.micros;
     if (report->second.failures.any()) summary_.notes.push_back(report->second.failures.Sentence());
     TIDEMILL_RETURN_IF_ERROR(workspace_.catalog->PutState(state));
-    TIDEMILL_ASSIGN_OR_RETURN(const std::string verified, Verified(name));
+    TIDEMILL_ASSIGN_OR_RETURN(std::string verified, Verified(name));
+    for (const auto& [derived, last] : derived_after_) {
+      if (last != name) continue;
+      TIDEMILL_ASSIGN_OR_RETURN(const std::string also, Verified(derived));
+      verified += also;
+    }
     return StepOutcome{report->second.rows, fmt::format("{} into {} entities (all views {:.2f} s){}", RowsText(report->second.rows),
                                                         report->second.entities, seconds, verified)};
   }
@@ -245,10 +257,11 @@ class Runner {
     const OnlineSettings& online = workspace_.project.online;
     TIDEMILL_RETURN_IF_ERROR(TrimAnswers(*workspace_.lake, view, {options_.now - online.answers_age, online.answers_rows}));
     if (report.answers == 0) return std::string();
-    if (report.answers_different == 0) return fmt::format(", {} online answers equal batch", report.answers);
+    const std::string of = workspace_.derived_plans.contains(view) ? " of " + view : "";
+    if (report.answers_different == 0) return fmt::format(", {} online answers{} equal batch", report.answers, of);
     summary_.notes.push_back(fmt::format("alert: {} of {} online answers of {} differ from batch: 'tidemill features verify {}' shows them",
                                          report.answers_different, report.answers, view, view));
-    return fmt::format(", {} of {} online answers differ from batch", report.answers_different, report.answers);
+    return fmt::format(", {} of {} online answers{} differ from batch", report.answers_different, report.answers, of);
   }
 
   Status BringModelUp(const AssetNode& node) {
@@ -326,6 +339,7 @@ class Runner {
   const int64_t run_id_;
   const Progress& progress_;
   std::map<std::string, PlanStep> planned_;
+  std::map<std::string, std::string> derived_after_;  ///< derived view: the last view that it uses to be brought up
   std::set<std::string> failed_;
   std::vector<Error> errors_;
   RunSummary summary_;

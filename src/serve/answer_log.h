@@ -7,8 +7,10 @@
 
 namespace tidemill {
 
-/// Appends sampled answers to `lake.tidemill.answers` (view_name, program, entity, asked_at, known_until, seq_until, follows, features; entity and features as
-/// JSON lists in the order of the program), in one commit. Makes the table when missing.
+/// Appends sampled answers to `lake.tidemill.answers` (view_name, program, entity, asked_at, known_until, seq_until, follows,
+/// features, held), in one commit: entity and features are JSON lists in the order of the program; known_until, seq_until and
+/// follows tell what the view's states held; of a derived view they are the least, and `held` has those of each view that it
+/// uses. Makes the table when missing.
 Status StoreAnswers(Lake& lake, const std::vector<SampledAnswer>& answers);
 
 /// Which logged answers stay.

@@ -1,11 +1,13 @@
 #include "serve/features.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "base/text_distance.h"
 #include "base/value_json.h"
+#include "feature/online/entity_states.h"
 
 namespace tidemill {
 namespace {
@@ -30,6 +32,23 @@ Result<std::vector<Value>> ReadFields(const std::vector<Field>& fields, const Js
     key.push_back(std::move(value).value());
   }
   return key;
+}
+
+std::vector<Value> RowOf(const Columns& columns, size_t row) {
+  std::vector<Value> values;
+  for (const Column& column : columns.columns) values.push_back(column.At(row));
+  return values;
+}
+
+/// Offers each answer of a derived view to the sample.
+void KeepForSample(OnlineStore& store, const EntityStates::Sampling& sampling, const SampledAnswer& shared,
+                   const Columns& requests, const Columns& rows) {
+  for (size_t row = 0; row < rows.rows(); ++row) {
+    SampledAnswer answer = shared;
+    answer.key = RowOf(requests, row);
+    answer.values = RowOf(rows, row);
+    store.states().Keep(sampling, std::move(answer));
+  }
 }
 
 }  // namespace
@@ -57,7 +76,11 @@ Result<Json> AnswerDerivedFeatures(OnlineStore& store, const std::string& view, 
   }
   std::vector<bool> found;
   const std::vector<Timestamp> times(entities.size(), at);
+  std::set<std::string> used;
+  for (const FeaturePlan::View& one : plan.views) used.insert(one.program.view);
+  const auto sampling = store.states().BeginSampling(std::vector<std::string>(used.begin(), used.end()), at);
   TIDEMILL_ASSIGN_OR_RETURN(const Columns rows, BuildOnlineRows(plan, store, requests, times, &found));
+  if (sampling) KeepForSample(store, *sampling, {view, plan.Fingerprint(), {}, at, {}, {}}, requests, rows);
   Json results = Json::array();
   for (size_t row = 0; row < entities.size(); ++row) {
     Json values = Json::object();

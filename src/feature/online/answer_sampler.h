@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -11,15 +12,20 @@
 
 namespace tidemill {
 
+/// The rows of the lake that the states of a view held when an answer was given.
+struct HeldRows {
+  int64_t known_until = 0;  ///< those known by then, in microseconds,
+  int64_t seq_until = 0;    ///< with numbers up to this one
+  bool follows = false;     ///< the view follows pushes: all that was known at the time asked
+};
+
 /// An answer as it was given, with what is needed to compute it again from the lake.
 struct SampledAnswer {
   std::string view;
-  std::string program;  ///< ProgramFingerprint
-  std::vector<Value> key;
+  std::string program;     ///< fingerprint of what computed it
+  std::vector<Value> key;  ///< of a derived view all fields that it asks for
   Timestamp at;
-  int64_t known_until = 0;  ///< the states held the rows of the lake known by then, in microseconds,
-  int64_t seq_until = 0;    ///< with numbers up to this one
-  bool follows = false;     ///< the view follows pushes: its states held all that was known at `at`
+  std::map<std::string, HeldRows> held;  ///< by the view whose states were read: a derived view has several
   std::vector<Value> values;
 };
 

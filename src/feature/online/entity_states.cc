@@ -191,21 +191,28 @@ void EntityStates::LetGo(uint32_t space) {
   }
 }
 
-std::optional<EntityStates::Sampling> EntityStates::BeginSampling(const std::string& view, Timestamp at) const {
+std::optional<EntityStates::Sampling> EntityStates::BeginSampling(std::span<const std::string> views, Timestamp at) const {
   const AnswerSampler* sampler = sampler_;
-  const int64_t brought = brought_;
+  Sampling sampling;
+  sampling.brought = brought_;
   if (sampler == nullptr || bringing_ > 0) return std::nullopt;
-  const std::optional<bool> wanted = sampler->Wants(view, at);
-  if (!wanted) return std::nullopt;
-  return Sampling{*wanted, brought};
+  for (const std::string& view : views) {
+    const std::optional<bool> wanted = sampler->Wants(view, at);
+    if (!wanted) return std::nullopt;
+    sampling.follows[view] = *wanted;
+  }
+  return sampling;
 }
 
-void EntityStates::Keep(const Sampling& sampling, const StateSpace& space, const std::vector<Value>& key, Timestamp at,
-                        const std::vector<Value>& values) {
-  const auto view = Read(space.program.view);
+void EntityStates::Keep(const Sampling& sampling, SampledAnswer answer) {
+  for (const auto& [name, follows] : sampling.follows) {
+    const auto view = Read(name);
+    if (!view.ok() || !(*view)->generation) return;
+    answer.held[name] = {(*view)->known_until, (*view)->sequence_until, follows};
+  }
   AnswerSampler* sampler = sampler_;
-  if (!view.ok() || sampler == nullptr || bringing_ > 0 || brought_ != sampling.brought) return;
-  sampler->Keep({space.program.view, space.fingerprint, key, at, (*view)->known_until, (*view)->sequence_until, sampling.follows, values});
+  if (sampler == nullptr || bringing_ > 0 || brought_ != sampling.brought) return;
+  sampler->Keep(std::move(answer));
 }
 
 uint64_t EntityStates::Place(const StateSpace& space, std::string_view key) {

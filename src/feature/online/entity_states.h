@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -92,13 +93,14 @@ class EntityStates {
   };
   /// Answers are offered to it from now on; nullptr: to none. It must outlive its use here.
   void SetSampler(AnswerSampler* sampler) { sampler_ = sampler; }
-  /// An answer that is about to be looked up, if it is wanted for the sample. Hand it to Keep with its key and values.
+  /// An answer that is about to be made from the states of views, if it is wanted for the sample.
   struct Sampling {
-    bool follows = false;
+    std::map<std::string, bool> follows;  ///< by view
     int64_t brought = 0;
   };
-  std::optional<Sampling> BeginSampling(const std::string& view, Timestamp at) const;
-  void Keep(const Sampling& sampling, const StateSpace& space, const std::vector<Value>& key, Timestamp at, const std::vector<Value>& values);
+  std::optional<Sampling> BeginSampling(std::span<const std::string> views, Timestamp at) const;
+  /// Offers the answer, without `held`, to the sample: kept unless states changed in a way that batch can't follow.
+  void Keep(const Sampling& sampling, SampledAnswer answer);
 
   struct Entry;
   /// A state of which this thread is the only user.

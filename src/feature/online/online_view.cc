@@ -98,7 +98,7 @@ Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<
   TIDEMILL_ASSIGN_OR_RETURN(const bool complete, EncodeKey(key, desk->key));
   TIDEMILL_ASSIGN_OR_RETURN(const auto space, store.states().Live(program_, fingerprint_, compiled_));
   OnlineFeatures features;
-  const auto sampling = space != nullptr && complete ? store.states().BeginSampling(program_.view, time) : std::nullopt;
+  const auto sampling = space != nullptr && complete ? store.states().BeginSampling({&program_.view, 1}, time) : std::nullopt;
   const auto read = [&](EntityState& state) -> Status {
     TIDEMILL_RETURN_IF_ERROR(state.Read(time, desk->scratch, desk->outputs));
     features.values.reserve(desk->outputs.size());
@@ -112,7 +112,7 @@ Result<OnlineFeatures> OnlineView::LookUp(OnlineStore& store, const std::vector<
     if (features.found) TIDEMILL_RETURN_IF_ERROR(read(locked.state()));
   }
   if (!features.found) TIDEMILL_RETURN_IF_ERROR(read(*desk->empty));
-  if (sampling) store.states().Keep(*sampling, *space, key, time, features.values);
+  if (sampling) store.states().Keep(*sampling, {program_.view, fingerprint_, key, time, {}, features.values});
   return features;
 }
 
