@@ -1,7 +1,7 @@
 # The short names of what one does here. Everything is built in build/PRESET (presets: release, dev, asan, tsan).
 PRESET ?= release
 
-.PHONY: demo build test fuzz bench dependencies format lint clean
+.PHONY: demo build test test-asan test-tsan fuzz bench dependencies format lint clean
 
 # From a fresh clone to a trained, served and watched model. Builds the program alone: its tests would take as long again.
 demo: dependencies
@@ -19,6 +19,12 @@ build: dependencies
 # Unit tests, the layering test and the behaviour tests. The last line is "N passed, N failed".
 test: build
 	scripts/run-tests $(PRESET)
+
+# The same under AddressSanitizer and UndefinedBehaviorSanitizer, and the unit tests under ThreadSanitizer. See tests/README.md.
+test-asan test-tsan: test-%: dependencies
+	@cmake --preset $* > build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+	cmake --build --preset $* --target tidemill unit_tests
+	scripts/run-tests $*
 
 # A minute (FUZZ_SECONDS) for each thing that reads bytes from outside, two at once. Installs Clang.
 fuzz:

@@ -129,8 +129,9 @@ Status ShowVerifiedView(const ViewVerification& report, Console& console) {
     return Ok();
   }
   if (report.answers_different == 0) {
-    console.Tell(fmt::format("{} {} online answers of {} are those of batch, bit for bit, in {}\n", console.ErrStyle(Style::kGood, "✓"),
-                             GroupedNumber(report.answers), report.view, FormatSeconds(report.seconds)));
+    console.Tell(fmt::format("{} {} of {} as in batch, bit for bit, in {}\n", console.ErrStyle(Style::kGood, "✓"),
+                             report.answers == 1 ? "1 online answer" : GroupedNumber(report.answers) + " online answers", report.view,
+                             FormatSeconds(report.seconds)));
     return Ok();
   }
   TableWriter table(console, {{"entity"}, {"at"}, {"feature"}, {"online", true}, {"batch", true}, {"rows behind it"}});
@@ -151,10 +152,18 @@ Status RunVerifyView(const VerifyArguments& arguments, Workspace& workspace, Com
                    "were rows changed in the lake after they were answered from?");
 }
 
+Error UnknownName(const Project& project, const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& [view, unused] : project.views) names.push_back(view);
+  for (const auto& [model, unused] : project.models) names.push_back(model);
+  return UserError("unknown_asset", fmt::format("there is no feature view or model '{}'", name), SuggestionHint(name, names));
+}
+
 Status RunVerify(const VerifyArguments& arguments, CommandContext& context) {
   TIDEMILL_ASSIGN_OR_RETURN(Workspace workspace, OpenWorkspace(context.project, context.clock));
   const bool is_view = workspace.project.views.contains(arguments.name) || workspace.project.derived_views.contains(arguments.name);
   if (is_view) return RunVerifyView(arguments, workspace, context);
+  if (!workspace.project.models.contains(arguments.name)) return UnknownName(workspace.project, arguments.name);
   TIDEMILL_ASSIGN_OR_RETURN(const VerifyReport report,
                             VerifyOnline(workspace, arguments.name, arguments.sample.value_or(kSampleDefault), context.Now()));
   TIDEMILL_RETURN_IF_ERROR(context.json ? context.console.WriteJson(report.ToJson()) : ShowVerified(report, context.console));

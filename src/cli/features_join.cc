@@ -1,5 +1,7 @@
 #include "cli/features_join.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <regex>
 
@@ -47,7 +49,9 @@ Status CheckWhat(const JoinArguments& arguments) {
   const bool changes = arguments.from || arguments.until;
   const int ways = (arguments.spine.empty() ? 0 : 1) + (arguments.at ? 1 : 0) + (changes ? 1 : 0);
   if (ways != 1) {
-    return UserError("usage", "say at which times: --spine, --at, or --from and --until",
+    return UserError("usage",
+                     ways == 0 ? "say at which times: --spine, --at, or --from and --until"
+                               : "only one of them: --spine, --at, or --from and --until",
                      "--spine joins to rows that you give, --at gives all entities at a time, --from and --until every change");
   }
   if (!arguments.time.empty() && arguments.spine.empty())
@@ -62,6 +66,10 @@ Result<RetrieveOptions> OptionsOf(const JoinArguments& arguments, const std::fil
   RetrieveOptions options;
   options.views = SplitAtCommas(arguments.views);
   if (options.views.empty()) return UserError("usage", "no view is named", "--views origin_delays,carrier_delays");
+  for (auto view = options.views.begin(); view != options.views.end(); ++view) {
+    if (std::find(options.views.begin(), view, *view) != view)
+      return UserError("usage", fmt::format("the view '{}' is named twice", *view));
+  }
   options.spine = arguments.spine;
   if (!IsName(options.spine) && !options.spine.empty()) {
     TIDEMILL_ASSIGN_OR_RETURN(options.spine, CheckReadOnly(options.spine));
@@ -74,6 +82,8 @@ Result<RetrieveOptions> OptionsOf(const JoinArguments& arguments, const std::fil
     options.file = shown;
   } else if (arguments.output.ends_with(".parquet")) {
     options.file = arguments.output;
+    if (const auto parent = options.file.parent_path(); !parent.empty() && !std::filesystem::is_directory(parent))
+      return UserError("no_folder", fmt::format("there is no folder '{}'", parent.string()), "look at the path after --output");
   } else if (IsName(arguments.output)) {
     options.table = arguments.output;
   } else {

@@ -216,6 +216,9 @@ std::string BytesText(int64_t bytes) {
                                : fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
 }
 
+/// As 'online.cache_limit' says it, where MB are 2^20 bytes.
+std::string LimitText(int64_t bytes) { return fmt::format("{} MB", GroupedNumber(bytes >> 20)); }
+
 Status ShowMemory(const Result<OnlineMemory>& told, Console& console) {
   if (!told.ok()) return console.Write(fmt::format("\nonline: {}\n", told.error().message));
   const OnlineMemory& memory = *told;
@@ -227,7 +230,7 @@ Status ShowMemory(const Result<OnlineMemory>& told, Console& console) {
   text += memory.forgotten_until ? fmt::format("rows up to {} are forgotten", FormatTimestamp(*memory.forgotten_until))
                                  : std::string("no row is forgotten: a window has no start");
   if (memory.folded_until) text += fmt::format("; up to {} they may be folded", FormatTimestamp(*memory.folded_until));
-  text += fmt::format("\ncache: {} of {} for decoded states\n", BytesText(memory.cache_bytes), BytesText(memory.cache_limit));
+  text += fmt::format("\ncache: {} of {} for decoded states\n", BytesText(memory.cache_bytes), LimitText(memory.cache_limit));
   return console.Write(text);
 }
 

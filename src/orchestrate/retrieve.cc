@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 
 #include "base/files.h"
@@ -67,6 +68,16 @@ void UseOwnKeys(std::vector<ViewJoin>& views) {
   for (ViewJoin& view : views) view.spine_keys = views[0].spine_keys;
 }
 
+/// A spine that is one word names a table or a source.
+Status CheckSpine(const Workspace& workspace, const std::string& spine) {
+  const bool is_word = std::ranges::all_of(spine, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; });
+  if (!is_word || workspace.project.tables.contains(spine) || workspace.project.sources.contains(spine)) return Ok();
+  std::vector<std::string> known;
+  for (const auto& [table, unused] : workspace.project.tables) known.push_back(table);
+  for (const auto& [source, unused] : workspace.project.sources) known.push_back(source);
+  return UserError("unknown_table", fmt::format("there is no table '{}'", spine), SuggestionHint(spine, known));
+}
+
 Status SetSpine(Workspace& workspace, const RetrieveOptions& options, Timestamp now, FeatureJoinRequest& request) {
   if (options.spine.empty()) {
     UseOwnKeys(request.views);
@@ -79,6 +90,7 @@ Status SetSpine(Workspace& workspace, const RetrieveOptions& options, Timestamp 
     }
     return Ok();
   }
+  TIDEMILL_RETURN_IF_ERROR(CheckSpine(workspace, options.spine));
   request.time_column = options.time;
   const auto table = workspace.project.tables.find(options.spine);
   const bool is_source = workspace.project.sources.contains(options.spine);

@@ -92,7 +92,8 @@ Result<JoinPlan> PlanJoin(const FeatureJoinRequest& request, const std::vector<F
   plan.spine = spine;
   TIDEMILL_ASSIGN_OR_RETURN(plan.time_column, FindColumn(spine, request.time_column));
   if (const Type type = spine[plan.time_column].type; type != Type::kTimestamp) {
-    return UserError("time_type", fmt::format("spine column '{}' is {}, not a timestamp", request.time_column, TypeName(type)));
+    return UserError("time_type", fmt::format("spine column '{}' is {}, not a timestamp", request.time_column, TypeName(type)),
+                     "cast it: CAST(x AS TIMESTAMP), or make_timestamp(x) of microseconds since 1970");
   }
   for (const ViewJoin& view : request.views) TIDEMILL_RETURN_IF_ERROR(AddView(view, plan));
   return plan;
