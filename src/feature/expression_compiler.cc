@@ -94,7 +94,10 @@ Result<TypedExpression> ExpressionCompiler::Finish(const Json& tree, Expression 
   if (!node.ok()) return ErrorAt(tree, node.error().code, node.error().message, node.error().hint);
   TextPool texts;
   Evaluation evaluation{{}, texts};
-  return TypedExpression{ConstantOf(ToValue(Evaluate(*node, evaluation), expression.type), expression.type)};
+  const Value value = ToValue(Evaluate(*node, evaluation), expression.type);
+  // What can't be computed is counted wherever it is looked at.
+  if (evaluation.failures > 0) return TypedExpression{std::move(expression)};
+  return TypedExpression{ConstantOf(value, expression.type)};
 }
 
 Result<TypedExpression> ExpressionCompiler::Constant(const Json& tree) const {

@@ -75,6 +75,8 @@ class ExpressionCompiler {
   Result<TypedExpression> NullIf(const Json& tree, std::vector<TypedExpression> arguments);
   Result<TypedExpression> PartOfTime(const Json& tree, std::vector<TypedExpression> arguments);
   Result<TypedExpression> TimeZone(const Json& tree, std::vector<TypedExpression> arguments);
+  /// strptime and try_strptime: of a format or a list of them.
+  Result<TypedExpression> ParsedTime(const Json& tree, std::string name, std::vector<TypedExpression> arguments) const;
   Result<TypedExpression> TimeBucket(const Json& tree, std::vector<TypedExpression> arguments);
   std::optional<Result<TypedExpression>> IntervalCall(const Json& tree, const std::string& name,
                                                       std::vector<TypedExpression>& arguments);
@@ -82,7 +84,7 @@ class ExpressionCompiler {
   Result<std::vector<TypedExpression>> CompileAll(const Json& trees);
   /// A call whose arguments are brought to one type first.
   Result<TypedExpression> CallOverOneType(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments);
-  Result<TypedExpression> Call(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments);
+  Result<TypedExpression> Call(const Json& tree, const std::string& name, std::vector<TypedExpression> arguments) const;
   Result<TypedExpression> CastTo(const Json& tree, TypedExpression value, Type type) const;
   struct OneType {
     Type type = Type::kInt64;

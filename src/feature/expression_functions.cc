@@ -60,10 +60,14 @@ Result<TypedExpression> ExpressionCompiler::FunctionOf(const Json& tree, std::st
     }
   }
   if (name == "strftime" && is_text(0)) std::swap(arguments[0], arguments[1]);
-  if (name == "try_strptime") {
-    TIDEMILL_ASSIGN_OR_RETURN(TypedExpression time, Call(tree, "strptime", std::move(arguments)));
-    return Tried(tree, std::move(time));
+  if (name == "strftime" && arguments.size() == 2 && arguments[0].is_zoned && IsTextLiteral(arguments[1])) {
+    // Times with a zone are kept in UTC.
+    auto& format = std::get<std::string>(arguments[1].expression.constant);
+    for (size_t at = format.find('%'); at != std::string::npos && at + 1 < format.size(); at = format.find('%', at + 2)) {
+      if (format[at + 1] == 'Z') format.replace(at, 2, "UTC");
+    }
   }
+  if (name == "strptime" || name == "try_strptime") return ParsedTime(tree, std::move(name), std::move(arguments));
   const bool zoned = name == "date_trunc" && arguments.size() == 2 && arguments[1].is_zoned;
   if ((name == "date_trunc" || name == "date_diff" || name == "date_sub") && !arguments.empty() && IsTextLiteral(arguments[0])) {
     auto& unit = std::get<std::string>(arguments[0].expression.constant);
@@ -172,6 +176,41 @@ std::optional<Result<TypedExpression>> ExpressionCompiler::IntervalCall(const Js
   return moved;
 }
 
+Result<TypedExpression> ExpressionCompiler::ParsedTime(const Json& tree, std::string name,
+                                                       std::vector<TypedExpression> arguments) const {
+  std::vector<Value> formats;
+  if (arguments.size() == 2 && arguments[1].expression.kind == Expression::Kind::kConstant) {
+    const Value& constant = arguments[1].expression.constant;
+    if (const auto* list = std::get_if<List>(&constant)) {
+      formats = ListElements(*list);
+    } else {
+      formats = {constant};
+    }
+  }
+  const auto any_has = [&](char part) {
+    return std::any_of(formats.begin(), formats.end(), [part](const Value& format) {
+      const auto* text = std::get_if<std::string>(&format);
+      return text != nullptr && functions::FormatHasPart(*text, part);
+    });
+  };
+  const bool named = any_has('Z');
+  const bool zoned = named || any_has('z');
+  if (named) {
+    if (text_.zones == nullptr) return InternalError("nobody can be asked about time zones here");
+    TIDEMILL_ASSIGN_OR_RETURN(List zones, text_.zones->ReadFixed());
+    arguments[1] = {ConstantOf(MakeList(Type::kText, formats), Type::kTextList)};
+    arguments.push_back({ConstantOf(std::move(zones), Type::kTextList)});
+  }
+  const bool tries = name == "try_strptime";
+  if (tries && arguments.size() == 2 && !IsList(arguments[1].expression.type)) name = "strptime";
+  TIDEMILL_ASSIGN_OR_RETURN(TypedExpression time, Call(tree, name, std::move(arguments)));
+  if (tries) {
+    TIDEMILL_ASSIGN_OR_RETURN(time, Tried(tree, std::move(time)));
+  }
+  time.is_zoned = zoned;
+  return time;
+}
+
 /// time_bucket(width, t[, origin or offset]): the beginning of the stretch of that width that t is in, counted from an origin.
 Result<TypedExpression> ExpressionCompiler::TimeBucket(const Json& tree, std::vector<TypedExpression> arguments) {
   const bool known = (arguments.size() == 2 || arguments.size() == 3) && arguments[0].is_interval && !arguments[1].is_interval;
@@ -240,7 +279,7 @@ Result<TypedExpression> ExpressionCompiler::ListOperator(const Json& tree, const
 }
 
 Result<TypedExpression> ExpressionCompiler::Call(const Json& tree, const std::string& name,
-                                                 std::vector<TypedExpression> arguments) {
+                                                 std::vector<TypedExpression> arguments) const {
   std::vector<Type> types;
   std::vector<const TypedExpression*> pointers;
   for (const TypedExpression& argument : arguments) {

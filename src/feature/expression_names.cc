@@ -94,7 +94,7 @@ std::string CanonicalFunction(std::string_view name) {
 bool IsKnownFunction(const std::string& name) {
   // What casts and aggregates of decimals are compiled to, and what a checked join asks.
   if (name.starts_with("decimal") || name == "failed") return false;
-  constexpr std::array<std::string_view, 8> kCompiledAway = {"try_strptime", "struct_extract", "nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
+  constexpr std::array<std::string_view, 7> kCompiledAway = {"struct_extract", "nullif", "date_part", "!~~", "!~~*", "timezone", "time_bucket"};
   const std::vector<std::string> names = FunctionNames();
   return std::find(names.begin(), names.end(), name) != names.end() || IntervalUnitMicros(name) != 0 ||
          IntervalUnitMonths(name) != 0 || std::find(kCompiledAway.begin(), kCompiledAway.end(), name) != kCompiledAway.end();

@@ -60,4 +60,26 @@ Result<List> ZoneReader::Read(const std::string& zone) {
   return known_[zone] = List{Type::kInt64, list.Finish()};
 }
 
+Result<List> ZoneReader::ReadFixed() {
+  if (fixed_) return *fixed_;
+  // Two moments of each decade leave few zones; of those every month is looked at.
+  const auto fixed_among = [](const std::string& names, int years, int months) {
+    return fmt::format(
+        "SELECT name, min(o)::BIGINT AS o FROM (SELECT name, epoch(timezone(name, t::TIMESTAMPTZ)) - epoch(t) AS o FROM ({}), (SELECT "
+        "make_timestamp(y, m, 1, 0, 0, 0) AS t FROM range(1900, 2100, {}) AS years(y), range(1, 13, {}) AS months(m))) GROUP BY name "
+        "HAVING min(o) = max(o)",
+        names, years, months);
+  };
+  TIDEMILL_ASSIGN_OR_RETURN(
+      const Columns zones,
+      session_.Query(fixed_among(fixed_among("SELECT name FROM pg_timezone_names()", 10, 6), 1, 1) + " ORDER BY name"));
+  ListBuilder list(Type::kText);
+  for (size_t row = 0; row < zones.rows(); ++row) {
+    list.AppendText(zones.columns[0].Text(row));
+    list.AppendText(std::to_string(zones.columns[1].ints[row]));
+  }
+  fixed_ = List{Type::kText, list.Finish()};
+  return *fixed_;
+}
+
 }  // namespace tidemill

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "base/columns.h"
@@ -19,9 +20,13 @@ class ZoneReader {
   /// kernel needs no tables of them. Code "bad_literal" for a zone that there is not.
   Result<List> Read(const std::string& zone);
 
+  /// The zones whose clocks never change between 1900 and 2100, such as UTC: name, seconds from UTC, name, seconds ... as texts.
+  Result<List> ReadFixed();
+
  private:
   Session& session_;
   std::map<std::string, List> known_;
+  std::optional<List> fixed_;
 };
 
 }  // namespace tidemill

@@ -130,7 +130,7 @@ Datum MakeTimestamp(const Node& node, Evaluation& evaluation) {
 
 // ---- strftime
 
-constexpr std::string_view kSpecifiers = "aAwudbBmyYHIpMSfgnjUWVGzZcxX%";
+constexpr std::string_view kSpecifiers = "aAwudbhBmyYHIpMSfgnjUWVGzZcxXT%";
 constexpr std::string_view kUnpadded = "dmyHIMSj";
 
 Status CheckFormat(Node& node) {
@@ -144,7 +144,7 @@ Status CheckFormat(Node& node) {
     at += bare ? 2 : 1;
     if (at >= text.size() || (bare ? kUnpadded : kSpecifiers).find(text[at]) == std::string_view::npos) {
       return UserError("bad_literal", fmt::format("strftime does not know '%{}{}'", bare ? "-" : "", text.substr(std::min(at, text.size()), 1)),
-                       "%Y %m %d %H %M %S %f, %j %a %A %b %B %w %u, %U %W %G %V, %I %p, %-d and the like without zeros");
+                       "%Y %m %d %H %M %S %f, %j %a %A %b %B %h %w %u, %U %W %G %V, %I %p, %g %n, %z %Z, %c %x %X %T, %-d and the like without zeros");
     }
     ++at;
   }
@@ -177,6 +177,7 @@ void AppendSpecifier(char specifier, bool padded, int64_t micros, std::string& t
     case 'w': text += fmt::format("{}", weekday); break;
     case 'u': text += fmt::format("{}", IsoWeekday(days)); break;
     case 'd': number(civil.day, 2); break;
+    case 'h':
     case 'b': text += kMonthNames[static_cast<size_t>(civil.month) - 1].substr(0, 3); break;
     case 'B': text += kMonthNames[static_cast<size_t>(civil.month) - 1]; break;
     case 'm': number(civil.month, 2); break;
@@ -199,6 +200,7 @@ void AppendSpecifier(char specifier, bool padded, int64_t micros, std::string& t
     case 'Z': break;
     case 'c': all("xX", ' '); break;
     case 'x': all("Ymd", '-'); break;
+    case 'T':
     case 'X': all("HMS", ':'); break;
     default: text += specifier; break;
   }

@@ -1,5 +1,7 @@
 #include "feature/program/fixed_math.h"
 
+#include <limits>
+
 // The build renames musl's functions (cmake/Vendors.cmake), so that nothing else is linked to them.
 extern "C" {
 double musl_exp(double x);
@@ -39,7 +41,8 @@ double Sinh(double x) { return musl_sinh(x); }
 double Cosh(double x) { return musl_cosh(x); }
 double Tanh(double x) { return musl_tanh(x); }
 double Asinh(double x) { return musl_asinh(x); }
-double Acosh(double x) { return musl_acosh(x); }
+// Below -1 musl's gives numbers.
+double Acosh(double x) { return x < 1 ? std::numeric_limits<double>::quiet_NaN() : musl_acosh(x); }
 double Atanh(double x) { return musl_atanh(x); }
 double Cbrt(double x) { return musl_cbrt(x); }
 double Pow(double x, double y) { return musl_pow(x, y); }

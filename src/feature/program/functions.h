@@ -86,6 +86,8 @@ const std::vector<ScalarFunction>& Patterns();
 const std::vector<ScalarFunction>& Lists();
 const std::vector<ScalarFunction>& JsonTexts();
 const std::vector<ScalarFunction>& Decimals();
+/// Whether a format of strftime or strptime has that part: 'Z' for %Z.
+bool FormatHasPart(std::string_view format, char part);
 /// nullptr when there is no such cast.
 EvaluateFunction Cast(Type from, Type to);
 

@@ -259,7 +259,7 @@ std::vector<Type> TypesOf(const std::vector<Field>& fields) {
 
 }  // namespace
 
-std::string_view KernelVersion() { return "2"; }
+std::string_view KernelVersion() { return "3"; }
 
 std::optional<Duration> Program::Reach() const {
   Duration reach{0};

@@ -109,6 +109,17 @@ Datum Replace(const Datum& a, const Datum& from, const Datum& to, TextPool& text
   return Datum::Text(text);
 }
 
+/// From one character to another, both included; negative positions count from the end.
+Datum TextSlice(const Datum& a, const Datum& first, const Datum& last) {
+  const int64_t size = CountCharacters(a.text);
+  const auto position = [size](int64_t at) { return at < 0 ? at + size + 1 : at; };
+  const int64_t begin = std::max<int64_t>(position(first.integer), 1);
+  const int64_t end = std::min(position(last.integer), size);
+  if (begin > end) return Datum::Text({});
+  const std::string_view rest = a.text.substr(CharacterOffset(a.text, begin - 1));
+  return Datum::Text(rest.substr(0, CharacterOffset(rest, end - begin + 1)));
+}
+
 // ---- texts of their own making; a result that would be longer than this is not computed
 
 constexpr int64_t kTextMax = int64_t{1} << 24;
@@ -315,6 +326,7 @@ const std::vector<ScalarFunction>& Text() {
       {"ltrim", {kT}, kT, Strict1<TrimLeft>},
       {"rtrim", {kT}, kT, Strict1<TrimRight>},
       {"length", {kT}, kI, Strict1<Length>},
+      {"list_slice", {kT, kI, kI}, kT, Strict3<TextSlice>},
       {"substr", {kT, kI}, kT, Strict2<SubstringToEnd>},
       {"substr", {kT, kI, kI}, kT, Strict3<Substring>},
       {"left", {kT, kI}, kT, Strict2<Left>},
