@@ -124,8 +124,8 @@ Status ShowVerified(const VerifyReport& report, Console& console) {
 
 Status ShowVerifiedView(const ViewVerification& report, Console& console) {
   if (report.answers == 0) {
-    console.Tell(fmt::format("{} no online answers of {} were logged in the last seven days\n", console.ErrStyle(Style::kCaution, "•"),
-                             report.view));
+    console.Tell(fmt::format("{} no online answers of {} were logged in the last seven days; 'tidemill serve' and 'features get' log them\n",
+                             console.ErrStyle(Style::kCaution, "•"), report.view));
     return Ok();
   }
   if (report.answers_different == 0) {
