@@ -345,10 +345,11 @@ ColumnReading ReadingOf(duckdb_logical_type type) {
   }
 }
 
-Status AppendChunk(_duckdb_data_chunk* chunk, WideNumbers wide, Columns* columns) {
+Status AppendChunk(_duckdb_data_chunk* chunk, WideNumbers wide, Columns* columns, size_t first_column) {
   const size_t rows = duckdb_data_chunk_get_size(chunk);
   for (size_t i = 0; i < columns->columns.size(); ++i) {
-    TIDEMILL_RETURN_IF_ERROR(AppendVector(OpenVector(duckdb_data_chunk_get_vector(chunk, i), rows), wide, &columns->columns[i]));
+    const Vector vector = OpenVector(duckdb_data_chunk_get_vector(chunk, first_column + i), rows);
+    TIDEMILL_RETURN_IF_ERROR(AppendVector(vector, wide, &columns->columns[i]));
   }
   return Ok();
 }

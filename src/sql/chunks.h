@@ -25,9 +25,9 @@ enum class WideNumbers {
   kDouble,  ///< the column becomes kDouble, with what it already holds
 };
 
-/// Appends all rows of a chunk whose columns can be read without a cast to columns of the types that ReadingOf gave.
-/// A column that kDouble has turned into doubles stays so in later chunks.
-Status AppendChunk(_duckdb_data_chunk* chunk, WideNumbers wide, Columns* columns);
+/// Appends all rows of a chunk whose columns, from `first_column` on, can be read without a cast to columns of the types that
+/// ReadingOf gave. A column that kDouble has turned into doubles stays so in later chunks.
+Status AppendChunk(_duckdb_data_chunk* chunk, WideNumbers wide, Columns* columns, size_t first_column = 0);
 
 /// Fills an empty chunk whose columns have the SqlTypeName types of `columns` with `count` rows from `first_row`.
 /// Error "not_utf8" when a text isn't UTF-8.

@@ -97,13 +97,15 @@ Columns EmptyColumns(const std::vector<ReadField>& fields) {
   return columns;
 }
 
+/// The i-th column of a subquery with those fields, as it can be read.
+std::string ReadableColumn(const std::vector<ReadField>& fields, size_t i) {
+  return fields[i].cast.empty() ? fmt::format("#{}", i + 1) : fmt::format("CAST(#{} AS {})", i + 1, fields[i].cast);
+}
+
 std::string CastingPrefix(const std::vector<ReadField>& fields) {
   std::string list;
-  for (size_t i = 0; i < fields.size(); ++i) {
-    const std::string column =
-        fields[i].cast.empty() ? fmt::format("#{}", i + 1) : fmt::format("CAST(#{} AS {})", i + 1, fields[i].cast);
-    list += fmt::format("{}{} AS {}", i > 0 ? ", " : "", column, QuoteIdentifier(fields[i].field.name));
-  }
+  for (size_t i = 0; i < fields.size(); ++i)
+    list += fmt::format("{}{} AS {}", i > 0 ? ", " : "", ReadableColumn(fields, i), QuoteIdentifier(fields[i].field.name));
   return fmt::format("SELECT {} FROM (\n", list);
 }
 
@@ -117,7 +119,8 @@ Error WithoutPrefix(Error error, size_t prefix) {
 
 class DuckDbSession : public Session {
  public:
-  explicit DuckDbSession(duckdb_connection connection) : connection_(connection) {}
+  DuckDbSession(duckdb_connection connection, std::shared_ptr<ParallelRows> rows)
+      : connection_(connection), parallel_rows_(std::move(rows)) {}
   ~DuckDbSession() override { duckdb_disconnect(&connection_); }
 
   Status Execute(std::string_view sql) override {
@@ -151,6 +154,23 @@ class DuckDbSession : public Session {
     });
     if (!status.ok() && !failed_outside) return WithoutPrefix(status.error(), reading.prefix);
     return status;
+  }
+
+  Status StreamUnordered(std::string_view sql, const MakeRowTaker& make) override {
+    TIDEMILL_ASSIGN_OR_RETURN(const Statements statements, ExtractOne(sql));
+    TIDEMILL_ASSIGN_OR_RETURN(const Prepared prepared, Prepare(statements, 0));
+    const std::vector<ReadField> read = FieldsOf(prepared.get());
+    std::vector<Field> fields;
+    std::string columns;
+    for (size_t i = 0; i < read.size(); ++i) {
+      fields.push_back(read[i].field);
+      columns += (i > 0 ? ", " : "") + ReadableColumn(read, i);
+    }
+    const int64_t id = parallel_rows_->Begin(std::move(fields), make);
+    const std::string prefix = fmt::format("SELECT count({}) FROM (\n", ParallelRows::Call(id, columns));
+    const Status run = Execute(fmt::format("{}{}\n)", prefix, WithoutStatementEnd(sql)));
+    TIDEMILL_RETURN_IF_ERROR(parallel_rows_->End(id));
+    return run.ok() ? run : Status(WithoutPrefix(run.error(), prefix.size()));
   }
 
   Result<std::vector<Field>> Describe(std::string_view sql, std::vector<std::string>* casts) override {
@@ -308,17 +328,27 @@ class DuckDbSession : public Session {
   }
 
   duckdb_connection connection_;
+  const std::shared_ptr<ParallelRows> parallel_rows_;
 };
 
 class DuckDb : public Database {
  public:
-  DuckDb(duckdb_database database, DatabaseOptions options) : database_(database), options_(std::move(options)) {}
+  DuckDb(duckdb_database database, DatabaseOptions options)
+      : database_(database), options_(std::move(options)), parallel_rows_(std::make_shared<ParallelRows>()) {}
   ~DuckDb() override { duckdb_close(&database_); }
+
+  Status Prepare() {
+    duckdb_connection connection = nullptr;
+    if (duckdb_connect(database_, &connection) != DuckDBSuccess) return InternalError("DuckDB refused a connection");
+    const Status registered = ParallelRows::Register(connection, parallel_rows_);
+    duckdb_disconnect(&connection);
+    return registered;
+  }
 
   Result<std::unique_ptr<Session>> Connect() override {
     duckdb_connection connection = nullptr;
     if (duckdb_connect(database_, &connection) != DuckDBSuccess) return InternalError("DuckDB refused a connection");
-    std::unique_ptr<Session> session = std::make_unique<DuckDbSession>(connection);
+    std::unique_ptr<Session> session = std::make_unique<DuckDbSession>(connection, parallel_rows_);
     TIDEMILL_RETURN_IF_ERROR(session->Execute("SET TimeZone = 'UTC'"));
     return session;
   }
@@ -353,6 +383,7 @@ class DuckDb : public Database {
 
   duckdb_database database_;
   DatabaseOptions options_;
+  const std::shared_ptr<ParallelRows> parallel_rows_;
   std::mutex loading_;
   std::vector<std::string> loaded_;
 };
@@ -397,7 +428,9 @@ Result<std::unique_ptr<Database>> Database::Open(const DatabaseOptions& options)
     duckdb_free(problem);
     return error.WithContext("opening the database");
   }
-  return std::unique_ptr<Database>(std::make_unique<DuckDb>(database, options));
+  auto opened = std::make_unique<DuckDb>(database, options);
+  TIDEMILL_RETURN_IF_ERROR(opened->Prepare());
+  return std::unique_ptr<Database>(std::move(opened));
 }
 
 Error PlaceInStatement(Error error, std::string_view sql, const std::string& file, int first_line) {

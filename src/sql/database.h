@@ -10,6 +10,7 @@
 #include "base/columns.h"
 #include "base/result.h"
 #include "sql/arrow_stream.h"
+#include "sql/parallel_rows.h"
 
 namespace tidemill {
 
@@ -40,6 +41,9 @@ class Session {
   /// The same, batch by batch (at most 2048 rows each) without holding the result; stops at the first error of `take`,
   /// which must not use this session. A whole number beyond 64 bits is an error here (Query turns its column into doubles).
   virtual Status Stream(std::string_view sql, const std::function<Status(const Columns& batch)>& take) = 0;
+  /// The same with batches in no particular order, made and taken by up to as many threads as the database has: each has a taker
+  /// of its own.
+  virtual Status StreamUnordered(std::string_view sql, const MakeRowTaker& make) = 0;
   /// Names and types of a SELECT, as Query would give them, without running it. `casts`, if given: for each the SQL type that
   /// Query casts it to first, or "".
   virtual Result<std::vector<Field>> Describe(std::string_view sql, std::vector<std::string>* casts = nullptr) = 0;

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/engine_versions.h"
@@ -126,6 +129,62 @@ TEST_F(DatabaseTest, StreamsInBatchesAndStopsAtTheFirstErrorOfTheTaker) {
   ASSERT_FALSE(stopped.ok());
   EXPECT_EQ(stopped.error().code, "enough");
   EXPECT_EQ(batches, 1);
+  EXPECT_EQ(One("SELECT 1"), Value(int64_t{1}));
+}
+
+TEST_F(DatabaseTest, StreamsWithoutOrderToATakerForEachThread) {
+  std::mutex mutex;
+  int64_t rows = 0;
+  int64_t sum = 0;
+  int64_t nulls = 0;
+  size_t characters = 0;
+  std::map<int, std::set<std::thread::id>> threads_of_taker;
+  int takers = 0;
+  const Status all = session_->StreamUnordered(
+      "SELECT i, CASE WHEN i % 3 > 0 THEN 'text ' || i END AS s, {'a': i} AS j, i::DECIMAL(38, 0) AS d FROM range(500000) t(i);",
+      [&]() -> RowTaker {
+        const std::lock_guard making(mutex);
+        return [&, taker = takers++](const Columns& batch) {
+          const std::lock_guard taking(mutex);
+          threads_of_taker[taker].insert(std::this_thread::get_id());
+          rows += static_cast<int64_t>(batch.rows());
+          for (size_t row = 0; row < batch.rows(); ++row) {
+            sum += batch.columns[0].ints[row];
+            nulls += batch.columns[1].IsNull(row) ? 1 : 0;
+            if (!batch.columns[1].IsNull(row)) characters += batch.columns[1].Text(row).size();
+            EXPECT_EQ(static_cast<int64_t>(batch.columns[3].doubles[row]), batch.columns[0].ints[row]);
+          }
+          EXPECT_EQ(batch.columns[2].type, Type::kText);
+          return Ok();
+        };
+      });
+  ASSERT_TRUE(all.ok()) << all.error().Format();
+  EXPECT_EQ(rows, 500'000);
+  EXPECT_EQ(sum, int64_t{500'000} * 499'999 / 2);
+  EXPECT_EQ(nulls, 166'667);
+  EXPECT_EQ(Value(static_cast<int64_t>(characters)), One("SELECT sum(strlen('text ' || i))::BIGINT FROM range(500000) t(i) WHERE i % 3 > 0"));
+  for (const auto& [taker, threads] : threads_of_taker) EXPECT_EQ(threads.size(), 1U);
+}
+
+TEST_F(DatabaseTest, ErrorsOfAStreamWithoutOrderKeepTheirPlace) {
+  const auto taking = [](Status status) {
+    return [status] { return RowTaker([status](const Columns&) { return status; }); };
+  };
+  const Status stopped = session_->StreamUnordered("SELECT i FROM range(1000000) t(i)", taking(UserError("enough", "enough", "stop here")));
+  ASSERT_FALSE(stopped.ok());
+  EXPECT_EQ(stopped.error().code, "enough");
+  EXPECT_EQ(stopped.error().hint, "stop here");
+  const Status unknown = session_->StreamUnordered("SELECT i, nothing FROM range(10) t(i)", taking(Ok()));
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_EQ(unknown.error().code, "unknown_column");
+  ASSERT_TRUE(unknown.error().place);
+  EXPECT_EQ(unknown.error().place->column, 11);
+  EXPECT_EQ(session_->StreamUnordered("SELECT CAST(i AS SMALLINT) FROM range(200000) t(i)", taking(Ok())).error().code, "sql_value");
+  EXPECT_EQ(session_->StreamUnordered("SELECT 1; SELECT 2", taking(Ok())).error().code, "sql_syntax");
+  EXPECT_TRUE(session_->StreamUnordered("SELECT 1 WHERE false", taking(UserError("never", "never"))).ok());
+  const auto stray = session_->Query("SELECT tidemill_take(1, 2)");
+  ASSERT_FALSE(stray.ok());
+  EXPECT_NE(stray.error().message.find("Tidemill's own statements"), std::string::npos);
   EXPECT_EQ(One("SELECT 1"), Value(int64_t{1}));
 }
 
