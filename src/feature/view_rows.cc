@@ -40,6 +40,30 @@ Column AsDoubles(const Column& column) {
   return doubles;
 }
 
+/// Batches of SelectRows as columns of a view; for one thread.
+class ViewBatches {
+ public:
+  explicit ViewBatches(const Program& program) : program_(program), widened_(program.columns.size()) {}
+
+  /// Refers to the batch and to this.
+  Result<ViewColumns> Read(const Columns& batch) {
+    TIDEMILL_RETURN_IF_ERROR(CheckTypes(batch, program_));
+    ViewColumns view{&batch.columns[0], &batch.columns[1], &batch.columns[2], {}, {}};
+    for (size_t i = 0; i < program_.keys.size(); ++i) view.keys.push_back(&batch.columns[kLeadingColumns + i]);
+    for (size_t i = 0; i < program_.columns.size(); ++i) {
+      const Column& column = batch.columns[kLeadingColumns + program_.keys.size() + i];
+      const bool as_it_is = column.type == program_.columns[i].type;
+      if (!as_it_is) widened_[i] = AsDoubles(column);
+      view.columns.push_back(as_it_is ? &column : &widened_[i]);
+    }
+    return view;
+  }
+
+ private:
+  const Program& program_;
+  std::vector<Column> widened_;
+};
+
 }  // namespace
 
 std::string TimeCondition(const std::string& column, const std::string& comparison, int64_t micros) {
@@ -50,27 +74,22 @@ std::string TimeCondition(const std::string& column, const std::string& comparis
 }
 
 Status StreamViewColumns(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
-                         const std::string& condition, const std::function<Status(const ViewColumns& batch)>& take) {
-  std::vector<Column> widened(program.columns.size());
-  return session.Stream(SelectRows(program, table_sql, event_time, condition), [&](const Columns& batch) -> Status {
-    TIDEMILL_RETURN_IF_ERROR(CheckTypes(batch, program));
-    ViewColumns view{&batch.columns[0], &batch.columns[1], &batch.columns[2], {}, {}};
-    for (size_t i = 0; i < program.keys.size(); ++i) view.keys.push_back(&batch.columns[kLeadingColumns + i]);
-    for (size_t i = 0; i < program.columns.size(); ++i) {
-      const Column& column = batch.columns[kLeadingColumns + program.keys.size() + i];
-      const bool as_it_is = column.type == program.columns[i].type;
-      if (!as_it_is) widened[i] = AsDoubles(column);
-      view.columns.push_back(as_it_is ? &column : &widened[i]);
-    }
-    return take(view);
+                         const std::string& condition, const std::function<ViewTaker()>& make) {
+  return session.StreamUnordered(SelectRows(program, table_sql, event_time, condition), [&]() -> RowTaker {
+    return [take = make(), batches = ViewBatches(program)](const Columns& batch) mutable -> Status {
+      TIDEMILL_ASSIGN_OR_RETURN(const ViewColumns view, batches.Read(batch));
+      return take(view);
+    };
   });
 }
 
 Status StreamViewRows(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
                       const std::string& condition, const std::function<Status(const ViewRow& row)>& take) {
+  ViewBatches batches(program);
   std::vector<Datum> keys(program.keys.size());
   std::vector<Datum> columns(program.columns.size());
-  return StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
+  return session.Stream(SelectRows(program, table_sql, event_time, condition), [&](const Columns& read) -> Status {
+    TIDEMILL_ASSIGN_OR_RETURN(const ViewColumns batch, batches.Read(read));
     for (size_t row = 0; row < batch.rows(); ++row) {
       const ViewRow result{batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row], keys, columns};
       for (size_t i = 0; i < keys.size(); ++i) keys[i] = ColumnDatum(*batch.keys[i], row);

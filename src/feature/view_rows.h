@@ -33,12 +33,14 @@ struct ViewColumns {
 };
 
 /// Reads rows of a view's table, batch by batch, in no particular order. `condition` is SQL over the table's columns.
-/// Rows without event time or known time, or with a null in their key, belong to no entity and are left out.
+/// Rows without event time or known time, or with a null in their key, belong to no entity and are left out. Batches are taken by
+/// several threads, for each of which `make` gives a taker of its own (see Session::StreamUnordered).
 /// Codes: "column_type" when the table has changed since the program was compiled, and those of the session.
+using ViewTaker = std::function<Status(const ViewColumns& batch)>;
 Status StreamViewColumns(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
-                         const std::string& condition, const std::function<Status(const ViewColumns& batch)>& take);
+                         const std::string& condition, const std::function<ViewTaker()>& make);
 
-/// The same row by row.
+/// The same row by row, in one thread.
 Status StreamViewRows(Session& session, const Program& program, const std::string& table_sql, const std::string& event_time,
                       const std::string& condition, const std::function<Status(const ViewRow& row)>& take);
 

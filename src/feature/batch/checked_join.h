@@ -16,6 +16,7 @@ class CheckedJoin : public FeatureJoin {
 
   const std::vector<Field>& fields() const override { return fields_; }
   int64_t spine_rows() const override { return join_->spine_rows(); }
+  size_t batch_rows() const override { return join_->batch_rows(); }
   Result<std::optional<Columns>> Next() override;
 
   /// Of views where something failed, so far.

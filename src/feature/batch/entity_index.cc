@@ -8,6 +8,7 @@ namespace tidemill {
 namespace {
 
 constexpr size_t kPlacesAtFirst = 1024;
+constexpr size_t kFoundAhead = 16;  // whose memory is fetched
 
 bool IsInteger(Type type) {
   return type == Type::kBool || type == Type::kInt64 || type == Type::kTimestamp || type == Type::kDate;
@@ -27,8 +28,10 @@ EntityIndex::EntityIndex(std::vector<Type> key_types)
   if (by_integer_) integers_.resize(kPlacesAtFirst);
 }
 
+size_t EntityIndex::FirstPlace(int64_t key) const { return Mix(static_cast<uint64_t>(key)) & (integers_.size() - 1); }
+
 size_t EntityIndex::Place(int64_t key) const {
-  size_t place = Mix(static_cast<uint64_t>(key)) & (integers_.size() - 1);
+  size_t place = FirstPlace(key);
   while (integers_[place].entity != kNoEntity && integers_[place].key != key) place = (place + 1) & (integers_.size() - 1);
   return place;
 }
@@ -72,10 +75,22 @@ void EntityIndex::Add(std::span<const Column* const> keys, std::vector<uint32_t>
   }
 }
 
+void EntityIndex::AddAll(std::span<const Column* const> keys) {
+  std::vector<Datum> key(keys.size());
+  for (size_t row = 0; row < keys[0]->size(); ++row) {
+    if (std::any_of(keys.begin(), keys.end(), [&](const Column* column) { return column->IsNull(row); })) continue;
+    for (size_t i = 0; i < keys.size(); ++i) key[i] = ColumnDatum(*keys[i], row);
+    Add(key);
+  }
+}
+
 void EntityIndex::Find(std::span<const Column* const> keys, size_t begin, size_t end, uint32_t* entities) const {
   if (by_integer_) {
     const Column& column = *keys[0];
-    for (size_t row = begin; row < end; ++row) *entities++ = column.IsNull(row) ? kNoEntity : FindInteger(column.ints[row]);
+    for (size_t row = begin; row < end; ++row) {
+      if (row + kFoundAhead < end) __builtin_prefetch(&integers_[FirstPlace(column.ints[row + kFoundAhead])]);
+      *entities++ = column.IsNull(row) ? kNoEntity : FindInteger(column.ints[row]);
+    }
     return;
   }
   std::string key;

@@ -23,6 +23,8 @@ class EntityIndex {
   uint32_t Add(std::span<const Datum> key);
   /// The numbers of the entities of all rows, appended to `entities`; new ones where they have none yet. No key is null.
   void Add(std::span<const Column* const> keys, std::vector<uint32_t>& entities);
+  /// Numbers the entities of all rows that have one.
+  void AddAll(std::span<const Column* const> keys);
   /// The numbers of the entities of rows [begin, end), kNoEntity for those without: a null in the key, or not in this index.
   void Find(std::span<const Column* const> keys, size_t begin, size_t end, uint32_t* entities) const;
 
@@ -32,6 +34,7 @@ class EntityIndex {
     uint32_t entity = kNoEntity;
   };
 
+  size_t FirstPlace(int64_t key) const;
   size_t Place(int64_t key) const;
   void Grow();
   uint32_t AddInteger(int64_t key);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <optional>
 
 #include "feature/batch/slot_columns.h"
@@ -44,9 +45,6 @@ class EntityAppender {
   RowStore scratch_;
 };
 
-bool Before(const RowTimes& a, const RowTimes& b) { return a.event != b.event ? a.event < b.event : a.sequence < b.sequence; }
-bool NotBefore(const RowTimes& a, const RowTimes& b) { return !Before(a, b); }
-
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
 std::optional<EntityRows> PlaceRows(const TableRows& read, int threads) {
   EntityPlaces places = PlaceByEntity(read.entity_of_row, read.entities);
@@ -71,41 +69,26 @@ Result<TableRows> ReadTableRows(Session& session, const Program& program, const 
   read.entity_of_row.reserve(expected);
   const bool in_columns = SlotColumns::Serve(compiled);
   SlotColumns slot_columns(compiled);
+  std::mutex adding;
+  const auto add = [&](const ViewColumns& batch) -> Status {
+    const std::lock_guard lock(adding);
+    if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
+    index.Add(batch.keys, read.entity_of_row);
+    if (in_columns) {
+      read.rows.AppendRun(batch.event->ints, batch.known->ints.data(), batch.sequence->ints.data(), 0,
+                          slot_columns.Read(batch.columns, 0, batch.rows()));
+      return Ok();
+    }
+    for (size_t row = 0; row < batch.rows(); ++row) {
+      read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row],
+                       slot_columns.ReadRow(batch.columns, row));
+    }
+    return Ok();
+  };
   TIDEMILL_RETURN_IF_ERROR(
-      StreamViewColumns(session, program, table_sql, event_time, condition, [&](const ViewColumns& batch) -> Status {
-        if (read.rows.size() + batch.rows() >= kRowsMax) return InternalError("more than 4294967294 rows of a view at once");
-        index.Add(batch.keys, read.entity_of_row);
-        if (in_columns) {
-          read.rows.AppendRun(batch.event->ints, batch.known->ints.data(), batch.sequence->ints.data(), 0,
-                              slot_columns.Read(batch.columns, 0, batch.rows()));
-          return Ok();
-        }
-        for (size_t row = 0; row < batch.rows(); ++row) {
-          read.rows.Append(batch.event->ints[row], batch.known->ints[row], batch.sequence->ints[row],
-                           slot_columns.ReadRow(batch.columns, row));
-        }
-        return Ok();
-      }));
+      StreamViewColumns(session, program, table_sql, event_time, condition, [&]() -> ViewTaker { return add; }));
   read.entities = index.size();
   return read;
-}
-
-std::optional<OrderedRows> OrderRows(const TableRows& read, int threads) {
-  OrderedRows ordered{EntityBegins(read.entity_of_row, read.entities), std::vector<RowTimes>(read.rows.size())};
-  std::vector<size_t> next(ordered.begin.begin(), ordered.begin.end() - 1);
-  for (uint32_t row = 0; row < read.rows.size(); ++row)
-    ordered.rows[next[read.entity_of_row[row]]++] = {read.rows.event(row), read.rows.sequence(row), read.rows.known(row), row};
-  std::atomic<bool> apart{true};
-  ShareOut(read.entities, 64, threads, [&](size_t, size_t first, size_t end) {
-    for (size_t entity = first; entity < end && apart; ++entity) {
-      const auto rows = std::span(ordered.rows).subspan(ordered.begin[entity], ordered.begin[entity + 1] - ordered.begin[entity]);
-      if (std::adjacent_find(rows.begin(), rows.end(), NotBefore) == rows.end()) continue;
-      std::sort(rows.begin(), rows.end(), Before);
-      if (std::adjacent_find(rows.begin(), rows.end(), NotBefore) != rows.end()) apart = false;
-    }
-  });
-  if (!apart) return std::nullopt;
-  return ordered;
 }
 
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads) {
@@ -120,12 +103,12 @@ EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int th
   return result;
 }
 
-Status CheckNoDuplicates(const EntityRows& rows, const std::string& view) {
-  if (rows.duplicates == 0) return Ok();
+Status CheckNoDuplicates(size_t duplicates, const std::string& view) {
+  if (duplicates == 0) return Ok();
   return UserError(
       "duplicate_rows",
       fmt::format("{} rows of the table of view '{}' can't be told apart: same row of the first table, same times, same values",
-                  rows.duplicates, view),
+                  duplicates, view),
       "a join in its SQL multiplies rows: join on a full key, or aggregate first");
 }
 

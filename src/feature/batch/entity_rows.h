@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,25 +34,9 @@ struct TableRows {
 Result<TableRows> ReadTableRows(Session& session, const Program& program, const CompiledProgram& compiled,
                                 const std::string& table_sql, const std::string& event_time, const std::string& condition,
                                 size_t expected, EntityIndex& index);
-/// The times of a row, and its position.
-struct RowTimes {
-  int64_t event = 0;
-  int64_t sequence = 0;
-  int64_t known = 0;
-  uint32_t row = 0;
-};
-
-/// Rows by entity (those of entity e are rows[begin[e]] to rows[begin[e + 1] - 1]), there by time and number.
-struct OrderedRows {
-  std::vector<size_t> begin;
-  std::vector<RowTimes> rows;
-};
-
-/// nullopt when some can't be told apart by their times and numbers.
-std::optional<OrderedRows> OrderRows(const TableRows& read, int threads);
 EntityRows GroupRows(TableRows read, const std::vector<Type>& slot_types, int threads);
 
-/// Code "duplicate_rows" when there were rows that can't be told apart.
-Status CheckNoDuplicates(const EntityRows& rows, const std::string& view);
+/// Code "duplicate_rows" when there are rows that can't be told apart, which `duplicates` counts.
+Status CheckNoDuplicates(size_t duplicates, const std::string& view);
 
 }  // namespace tidemill

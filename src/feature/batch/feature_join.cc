@@ -7,17 +7,21 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include "feature/batch/join_plan.h"
 #include "feature/batch/spilled_view.h"
+#include "feature/batch/streamed_view.h"
 #include "feature/batch/view_joiner.h"
+#include "feature/batch/view_outputs.h"
 #include "feature/view_rows.h"
 
 namespace tidemill {
 namespace {
 
-constexpr size_t kBatchRows = 122'880;  // a row group of Parquet
+constexpr size_t kBatchRowsMin = 20'480;
+constexpr size_t kBatchRowsMax = 122'880;  // a row group of Parquet
 constexpr size_t kBlockRowsMin = 2048;
 constexpr size_t kBlockRowsBest = 2'000'000;
 constexpr int64_t kSpineRowsToLookUp = 20'000;
@@ -62,6 +66,11 @@ class BlockQueue {
     const std::lock_guard lock(mutex_);
     return stopped_;
   }
+  /// Until the first block is there, or there is none.
+  void WaitForFirst() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return waiting_ != nullptr || finished_; });
+  }
   /// nullptr after the last.
   Result<std::unique_ptr<JoinedBlock>> Take() {
     std::unique_lock lock(mutex_);
@@ -93,8 +102,8 @@ class BlockReader {
   }
   void Release() { block_.reset(); }
 
-  Columns Next() {
-    const size_t end = std::min(at_ + kBatchRows, block_->block.rows());
+  Columns Next(size_t rows_at_once) {
+    const size_t end = std::min(at_ + rows_at_once, block_->block.rows());
     Columns rows;
     for (const Column& from : block_->block.columns.columns) {
       Column& to = rows.columns.emplace_back(from.name, from.type);
@@ -170,11 +179,17 @@ class StreamedJoin : public FeatureJoin {
     TIDEMILL_RETURN_IF_ERROR(PrepareViews());
     queue_.Begin();
     thread_ = std::thread([this] { queue_.Finish(JoinAll()); });
+    // A statement that reads this before there are rows would keep the database's threads waiting, which make the rows.
+    queue_.WaitForFirst();
     return Ok();
   }
 
   const std::vector<Field>& fields() const override { return fields_; }
   int64_t spine_rows() const override { return spine_.rows; }
+  size_t batch_rows() const override {
+    const size_t batches = 2 * static_cast<size_t>(threads_);
+    return std::clamp(static_cast<size_t>(spine_.rows) / batches + 1, kBatchRowsMin, kBatchRowsMax);
+  }
 
   Result<std::optional<Columns>> Next() override {
     while (reader_.done()) {
@@ -183,7 +198,7 @@ class StreamedJoin : public FeatureJoin {
       if (block == nullptr) return std::optional<Columns>();
       reader_.Read(std::move(block));
     }
-    return std::optional<Columns>(reader_.Next());
+    return std::optional<Columns>(reader_.Next(batch_rows()));
   }
 
  private:
@@ -224,6 +239,7 @@ class StreamedJoin : public FeatureJoin {
     size_t rows = 0;
     size_t bytes_read = 0;
     size_t bytes_held = 0;
+    size_t bytes_answered = 0;  ///< its features
   };
 
   Result<ViewSize> SizeOf(const JoinPlan::View& view) {
@@ -258,20 +274,25 @@ class StreamedJoin : public FeatureJoin {
         static_cast<double>(kBytesPerRow + kBytesPerSlot * view.compiled->slot_types().size() + text_bytes_per_row) *
         kRoomToGrow);
     size.bytes_read = 2 * stored + kBytesPerPlace;
-    size.bytes_held = std::max(stored, kBytesPerRow + FeatureRecords::BytesPerRow(view.outputs.size()) + text_bytes_per_row);
+    size.bytes_answered = FeatureRecords::BytesPerRow(view.outputs.size()) + text_bytes_per_row;
+    size.bytes_held = std::max(stored, kBytesPerRow + size.bytes_answered);
     return size;
   }
 
-  /// Views that fit are held side by side, smallest first; the others are answered ahead. Half of the memory is for blocks, and
-  /// for reading while there are no blocks yet.
+  /// Views that few spine rows ask for their latest rows are read when all of the spine is there. Of the others those that fit are
+  /// held side by side, smallest first; the rest is answered ahead. Half of the memory is for blocks, and for reading while there
+  /// are no blocks yet.
   Status PrepareViews() {
     joiners_.resize(plan_.views.size());
-    std::vector<std::pair<size_t, size_t>> by_bytes;
     std::vector<ViewSize> sizes;
-    for (size_t i = 0; i < plan_.views.size(); ++i) {
-      TIDEMILL_ASSIGN_OR_RETURN(const ViewSize size, SizeOf(plan_.views[i]));
+    for (const JoinPlan::View& view : plan_.views) {
+      TIDEMILL_ASSIGN_OR_RETURN(const ViewSize size, SizeOf(view));
       sizes.push_back(size);
-      by_bytes.emplace_back(size.rows * size.bytes_held, i);
+    }
+    PrepareStreams(sizes);
+    std::vector<std::pair<size_t, size_t>> by_bytes;
+    for (size_t i = 0; i < plan_.views.size(); ++i) {
+      if (joiners_[i] == nullptr) by_bytes.emplace_back(sizes[i].rows * sizes[i].bytes_held, i);
     }
     std::sort(by_bytes.begin(), by_bytes.end());
     const auto memory = static_cast<size_t>(memory_bytes_);
@@ -288,6 +309,26 @@ class StreamedJoin : public FeatureJoin {
     return HoldAll(to_hold, sizes);
   }
 
+  /// All views that can be read for the whole spine at once, if that fits: into all of the memory when there are no others.
+  void PrepareStreams(const std::vector<ViewSize>& sizes) {
+    const auto spine_rows = static_cast<size_t>(spine_.rows);
+    std::vector<size_t> to_stream;
+    size_t bytes = spine_rows * SpineRowBytes();
+    for (size_t i = 0; i < plan_.views.size(); ++i) {
+      if (!AnsweredByLatestRow(*plan_.views[i].compiled) || spine_rows > 2 * sizes[i].rows) continue;
+      to_stream.push_back(i);
+      bytes += StreamedViewBytes(spine_rows, sizes[i].rows, sizes[i].bytes_held + sizes[i].bytes_answered);
+    }
+    const auto memory = static_cast<size_t>(memory_bytes_);
+    if (bytes > (to_stream.size() == plan_.views.size() ? memory : memory / 2)) return;
+    for (const size_t i : to_stream) {
+      const JoinPlan::View& view = plan_.views[i];
+      streams_.insert(view.keys);
+      joiners_[i] = MakeStreamedJoiner(session_, {&view.program, view.compiled, view.outputs, Relation(view), view.event_time,
+                                                  RowsCondition(view), &indices_[view.keys]});
+    }
+  }
+
   /// While the rows of one are read, those of the one before are put in order by another thread.
   Status HoldAll(const std::vector<size_t>& views, const std::vector<ViewSize>& sizes) {
     std::future<Status> ordering;
@@ -298,8 +339,7 @@ class StreamedJoin : public FeatureJoin {
       if (ordering.valid()) TIDEMILL_RETURN_IF_ERROR(ordering.get());
       if (!read.ok()) return read.error();
       ordering = std::async(std::launch::async, [this, &view, i, read = std::move(read).value()]() mutable -> Status {
-        TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], MakeViewJoiner(view.compiled, view.outputs, std::move(read), view.program.view,
-                                                              static_cast<size_t>(spine_.rows), threads_));
+        TIDEMILL_ASSIGN_OR_RETURN(joiners_[i], MakeViewJoiner(view.compiled, view.outputs, std::move(read), view.program.view, threads_));
         return Ok();
       });
     }
@@ -322,10 +362,16 @@ class StreamedJoin : public FeatureJoin {
     return SpillView(session_, request);
   }
 
-  size_t BlockRows() const {
+  /// What a row of a block takes without its features.
+  size_t SpineRowBytes() const {
     constexpr size_t kBytesPerColumn = 9;
     constexpr size_t kBytesPerOrder = 24;
-    size_t bytes = plan_.spine.size() * kBytesPerColumn + plan_.keys.size() * kBytesPerOrder;
+    return plan_.spine.size() * kBytesPerColumn + plan_.keys.size() * kBytesPerOrder;
+  }
+
+  size_t BlockRows() const {
+    if (!streams_.empty()) return static_cast<size_t>(spine_.rows) + 1;
+    size_t bytes = SpineRowBytes();
     for (const JoinPlan::View& view : plan_.views) bytes += FeatureRecords::BytesPerRow(view.outputs.size());
     const size_t best = std::clamp(static_cast<size_t>(spine_.rows) / 4, kBlockRowsMin * 64, kBlockRowsBest);
     return std::clamp(static_cast<size_t>(memory_bytes_) / 4 / bytes, kBlockRowsMin, best);
@@ -362,15 +408,28 @@ class StreamedJoin : public FeatureJoin {
     for (size_t i = 0; i < plan_.keys.size(); ++i) {
       std::vector<const Column*> keys;
       for (const size_t column : plan_.keys[i]) keys.push_back(&joined->block.columns.columns[column]);
+      if (streams_.contains(i)) indices_[i].AddAll(keys);
       joined->orders.push_back(OrderBlock(indices_[i], keys, joined->block.times(), threads_));
     }
     joined->features.resize(plan_.views.size());
-    for (size_t i = 0; i < plan_.views.size(); ++i) {
-      TIDEMILL_RETURN_IF_ERROR(
-          joiners_[i]->Join(joined->block, joined->orders[plan_.views[i].keys], threads_, joined->features[i]));
-    }
+    TIDEMILL_RETURN_IF_ERROR(JoinViews(*joined));
     queue_.Put(std::move(joined));
     return Ok();
+  }
+
+  /// While one is read, the one before is joined by other threads.
+  Status JoinViews(JoinedBlock& joined) {
+    std::future<Status> joining;
+    for (size_t i = 0; i < plan_.views.size(); ++i) {
+      const BlockOrder& order = joined.orders[plan_.views[i].keys];
+      const Status read = joiners_[i]->Read(order);
+      if (joining.valid()) TIDEMILL_RETURN_IF_ERROR(joining.get());
+      TIDEMILL_RETURN_IF_ERROR(read);
+      joining = std::async(std::launch::async, [this, &joined, &order, i] {
+        return joiners_[i]->Join(joined.block, order, threads_, joined.features[i]);
+      });
+    }
+    return joining.valid() ? joining.get() : Ok();
   }
 
   Session& session_;
@@ -382,6 +441,7 @@ class StreamedJoin : public FeatureJoin {
   std::vector<Field> fields_;
   SpineSummary spine_;
   std::vector<EntityIndex> indices_;  ///< by JoinPlan::keys
+  std::set<size_t> streams_;          ///< of JoinPlan::keys, those of views that are read for the whole spine
   std::vector<std::unique_ptr<ViewJoiner>> joiners_;
   BlockQueue queue_;
   BlockReader reader_;

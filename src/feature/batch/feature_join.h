@@ -55,7 +55,10 @@ class FeatureJoin {
 
   virtual const std::vector<Field>& fields() const = 0;
   virtual int64_t spine_rows() const = 0;
-  /// The next rows, at most 122,880; nullopt after the last.
+  /// How many rows Next() gives at once: a row group of Parquet, smaller for a spine that would make too few of them to keep all
+  /// threads busy.
+  virtual size_t batch_rows() const = 0;
+  /// The next rows; nullopt after the last.
   virtual Result<std::optional<Columns>> Next() = 0;
 };
 

@@ -70,8 +70,8 @@ Result<WrittenJoin> WriteJoin(Session& reading, Session& writing, const FeatureJ
   TIDEMILL_ASSIGN_OR_RETURN(RowStream rows, JoinedRows(*join, progress, transform));
   TIDEMILL_RETURN_IF_ERROR(writing.ExecuteOver(
       "tidemill_joined", std::move(rows),
-      fmt::format("COPY tidemill_joined TO {} (FORMAT parquet, USE_TMP_FILE false, DICTIONARY_SIZE_LIMIT {})",
-                  QuoteText(partial.string()), kDictionaryMax)));
+      fmt::format("COPY tidemill_joined TO {} (FORMAT parquet, USE_TMP_FILE false, DICTIONARY_SIZE_LIMIT {}, ROW_GROUP_SIZE {})",
+                  QuoteText(partial.string()), kDictionaryMax, join->batch_rows())));
   TIDEMILL_RETURN_IF_ERROR(file.RenameTo(path));
   return WrittenJoin{join->spine_rows(), join->failures()};
 }

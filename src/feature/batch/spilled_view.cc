@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <limits>
 #include <set>
 
 #include "base/files.h"
@@ -349,8 +348,7 @@ class Spiller {
     TIDEMILL_ASSIGN_OR_RETURN(TableRows read, ReadTableRows(session_, view_.program, *view_.compiled, std::string(kRowsTable),
                                                             view_.event_time, RowsOf(pass), request_.rows_at_once, index));
     TIDEMILL_ASSIGN_OR_RETURN(const auto joiner,
-                              MakeViewJoiner(view_.compiled, view_.outputs, std::move(read), view_.program.view,
-                                             std::numeric_limits<size_t>::max(), request_.threads));
+                              MakeViewJoiner(view_.compiled, view_.outputs, std::move(read), view_.program.view, request_.threads));
     Columns asks;
     std::string list = QuoteIdentifier(kPosition) + ", " + Time();
     for (const size_t column : request_.plan->keys[view_.keys]) list += ", " + QuoteIdentifier(request_.plan->spine[column].name);

@@ -23,11 +23,12 @@ struct BlockFeatures {
   std::vector<TextArena> texts;
 };
 
-/// Answers blocks from rows of a view that it holds in memory. Join() is for one thread at a time; what it fills refers to this
-/// and to the order.
+/// Answers blocks from rows of a view. Join() is for one thread at a time; what it fills refers to this and to the order.
 class ViewJoiner {
  public:
   virtual ~ViewJoiner() = default;
+  /// Comes before Join() for each block, from the thread that may use the session: for what is read anew for it.
+  virtual Status Read(const BlockOrder& /*order*/) { return Ok(); }
   virtual Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) = 0;
   /// One record: what rows get that nothing matches.
   virtual const FeatureRecords* defaults() const = 0;
@@ -36,8 +37,8 @@ class ViewJoiner {
 /// `outputs` are the positions of those wanted. A view of latest values alone is answered without the kernel, to the same bits.
 std::unique_ptr<ViewJoiner> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
                                            EntityRows rows);
-/// The same from rows in their table's order, `asked`: about how many rows will ask. Code "duplicate_rows".
+/// The same from rows in their table's order. Code "duplicate_rows".
 Result<std::unique_ptr<ViewJoiner>> MakeViewJoiner(std::shared_ptr<const CompiledProgram> program, std::vector<size_t> outputs,
-                                                   TableRows rows, const std::string& view, size_t asked, int threads);
+                                                   TableRows rows, const std::string& view, int threads);
 
 }  // namespace tidemill

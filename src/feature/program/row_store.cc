@@ -97,6 +97,26 @@ void RowStore::AppendRun(std::span<const int64_t> events, const int64_t* known, 
   sorted_ = sorted_ && InOrderFrom(first);
 }
 
+void RowStore::AppendPicked(std::span<const int64_t> events, std::span<const int64_t> known, std::span<const int64_t> sequences,
+                            std::span<const SlotValues> slots, std::span<const uint32_t> picked) {
+  const size_t first = size();
+  const auto append = [&](const auto* from, auto& to) {
+    for (const uint32_t row : picked) to.push_back(from[row]);
+  };
+  append(events.data(), events_);
+  append(known.data(), known_);
+  append(sequences.data(), sequences_);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    append(slots[i].bits, slots_[i].bits);
+    if (slots[i].valid == nullptr) {
+      slots_[i].valid.resize(first + picked.size(), 1);
+    } else {
+      append(slots[i].valid, slots_[i].valid);
+    }
+  }
+  sorted_ = sorted_ && InOrderFrom(first);
+}
+
 void RowStore::AppendSlots(const RowStore& other, size_t row) {
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slots& to = slots_[i];
@@ -197,10 +217,29 @@ std::weak_ordering RowStore::Compare(size_t a, const RowStore& other, size_t b) 
 }
 
 RowStore RowStore::Gather(std::span<const size_t> rows) const {
-  std::vector<Type> types;
-  for (const Slots& column : slots_) types.push_back(column.type);
-  RowStore result(std::move(types));
-  for (const size_t row : rows) result.AppendFrom(*this, row);
+  RowStore result(std::vector<Type>{});
+  const auto gather = [&](const auto& from, auto& to) {
+    to.reserve(rows.size());
+    for (const size_t row : rows) to.push_back(from[row]);
+  };
+  gather(events_, result.events_);
+  gather(known_, result.known_);
+  gather(sequences_, result.sequences_);
+  for (const Slots& from : slots_) {
+    Slots& to = result.slots_.emplace_back();
+    to.type = from.type;
+    gather(from.valid, to.valid);
+    if (!HoldsBytes(from.type)) {
+      gather(from.bits, to.bits);
+      continue;
+    }
+    gather(from.lengths, to.lengths);
+    for (const size_t row : rows) {
+      to.bits.push_back(static_cast<int64_t>(to.chars.size()));
+      to.chars.append(from.chars, static_cast<size_t>(from.bits[row]), from.lengths[row]);
+    }
+  }
+  result.sorted_ = result.InOrderFrom(0);
   return result;
 }
 

@@ -32,6 +32,9 @@ class RowStore {
   /// `sequences` does. No slot may hold bytes.
   void AppendRun(std::span<const int64_t> events, const int64_t* known, const int64_t* sequences, int64_t sequence,
                  std::span<const SlotValues> slots);
+  /// Appends those of some rows that `picked` names, in its order. No slot may hold bytes.
+  void AppendPicked(std::span<const int64_t> events, std::span<const int64_t> known, std::span<const int64_t> sequences,
+                    std::span<const SlotValues> slots, std::span<const uint32_t> picked);
   /// Puts a row of a store with the same slots where it belongs among sorted rows. False when an equal row is there already.
   bool InsertFrom(const RowStore& other, size_t row);
   void Clear();
@@ -66,6 +69,11 @@ class RowStore {
   /// Text stays valid until the store changes.
   Datum Slot(size_t slot, size_t row) const;
 
+  /// The order of rows by (event, sequence, known, slots): equivalent when they can't be told apart.
+  std::weak_ordering Compare(size_t a, const RowStore& other, size_t b) const;
+  /// Those rows, in that order.
+  RowStore Gather(std::span<const size_t> rows) const;
+
   /// Rows are strictly increasing by (event, sequence): Append keeps track.
   bool sorted() const { return sorted_; }
   /// Sorts by (event, sequence, known, slots) and drops rows that are equal in all of them. Returns how many were dropped.
@@ -92,9 +100,7 @@ class RowStore {
   void AppendTimes(int64_t event, int64_t known, int64_t sequence);
   /// Whether the rows from `begin` on follow those before them.
   bool InOrderFrom(size_t begin) const;
-  std::weak_ordering Compare(size_t a, const RowStore& other, size_t b) const;
   void AppendSlots(const RowStore& other, size_t row);
-  RowStore Gather(std::span<const size_t> rows) const;
 
   std::vector<int64_t> events_;
   std::vector<int64_t> known_;
