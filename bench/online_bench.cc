@@ -67,9 +67,9 @@ struct Bench {
     parts.store_in_lake = [](const std::vector<PushedBatch>&) { return Ok(); };
     std::vector<PushedView> views;
     for (const Program& program : programs) {
-      PushedView view{program, "taps", "taps", "at", {}};
-      for (const Field& field : TapFields()) view.source_columns[field.name] = field.name;
-      views.push_back(std::move(view));
+      std::map<std::string, std::string> columns;
+      for (const Field& field : TapFields()) columns[field.name] = field.name;
+      views.push_back({program, "taps", "taps", "at", {TableOfColumns("taps", "taps", columns)}});
     }
     return Demand(OnlinePushes::Open(std::move(parts), views, PushOptions{}));
   }

@@ -40,7 +40,7 @@ Result<Json> FeaturesHere(const GetArguments& arguments, const Json& entities, O
   }
   // As a server does: nothing is pushed while this process has the store, but at this very time something still may be.
   AnswerSampler sampler({}, [&](const std::string& view) -> std::optional<Timestamp> {
-    for (const PushedView& pushed : SiteOf(workspace).pushed_views) {
+    for (const PushedView& pushed : workspace.pushed_views.at_once) {
       if (pushed.program.view == view) return context.Now() - Duration{1};
     }
     return std::nullopt;

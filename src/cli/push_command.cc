@@ -27,7 +27,7 @@ Result<Json> PushHere(const PushArguments& arguments, const Json& body, CommandC
   TIDEMILL_ASSIGN_OR_RETURN(const OwnedStore owned, OpenOwnedStore(SiteOf(workspace), *workspace.lake));
   TIDEMILL_ASSIGN_OR_RETURN(const PushReceipt receipt, owned.pushes->Push(batch, [&context] { return context.Now(); }));
   TIDEMILL_RETURN_IF_ERROR(owned.pushes->Stop());
-  return PushDoor::ToJson(arguments.source, receipt, batch);
+  return PushDoor::ToJson(arguments.source, receipt, batch, workspace.pushed_views.later);
 }
 
 Result<Json> PushWhereOwned(const PushArguments& arguments, const Json& body, CommandContext& context) {
@@ -53,6 +53,17 @@ Status ShowPushed(const Json& answer, Console& console) {
   for (const Json& one : answer.value("reasons", Json::array())) {
     console.Tell(fmt::format("  row {}: {}\n", one.value("row", int64_t{0}), one.value("reason", "")));
   }
+  for (const Json& one : answer.value("left_out", Json::array())) {
+    const std::string column = one.value("column", "");
+    console.Tell(
+        fmt::format("{} row {} is in no view: {} of the table '{}' can't be computed for it, and its next update may fail\n",
+                    console.ErrStyle(Style::kCaution, "•"), one.value("row", int64_t{0}),
+                    column.empty() ? "the condition" : fmt::format("'{}'", column), one.value("table", "")));
+  }
+  for (const Json& one : answer.value("next_run", Json::array())) {
+    console.Tell(fmt::format("{} {} sees them with the next run: {}\n", console.ErrStyle(Style::kCaution, "•"),
+                             one.value("view", ""), one.value("reason", "")));
+  }
   return Ok();
 }
 
@@ -66,7 +77,8 @@ Command MakePushCommand() {
   command.details =
       "The source's file says 'from: push'. Rows are checked by its contract, are in the answers of the views that follow it at once, and "
       "in the lake seconds later with the same known time: the later of their known_at column and their arrival. A push with "
-      "an id is stored once, however often it comes. A running server is asked by itself, and its own clock holds.";
+      "an id is stored once, however often it comes. Views that see the rows with the next run only are named, with the reason. A running server is asked by "
+      "itself, and its own clock holds.";
   command.examples = {{"tidemill push taps '{\"card\": \"c1\", \"amount\": 9.5, \"tapped_at\": \"2026-03-01T10:00:00Z\"}'", "one row"},
                       {"tidemill push taps --id batch-17 - < rows.json", "a list of rows, stored once even when repeated"}};
   command.parameters.push_back(Positional("SOURCE", "which source", &arguments->source).Required().Offering(Completes::kAssets));

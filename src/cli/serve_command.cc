@@ -63,6 +63,7 @@ Status RunServe(const ServeArguments& arguments, CommandContext& context) {
   parts.store = owned.store.get();
   parts.pushes = owned.pushes.get();
   parts.door = door.get();
+  parts.later = workspace.pushed_views.later;
   parts.clock = &context.clock;
   for (const auto& [name, model] : workspace.project.models) parts.models.push_back(name);
   parts.views = ViewsOf(workspace);
@@ -70,6 +71,9 @@ Status RunServe(const ServeArguments& arguments, CommandContext& context) {
   parts.tell = tell;
 
   TIDEMILL_ASSIGN_OR_RETURN(const std::unique_ptr<Server> server, StartServer(options, parts));
+  for (const LaterView& view : parts.later) {
+    parts.tell(fmt::format("{} sees what is pushed with the next run: {}", view.view, view.reason));
+  }
   if (context.json) {
     TIDEMILL_RETURN_IF_ERROR(console.WriteJson({{"address", options.address}, {"port", server->port()}}));
     TIDEMILL_RETURN_IF_ERROR(console.Flush());

@@ -188,7 +188,10 @@ class Runner {
       if (!FailedInput(*node).empty()) continue;
       if (node->kind == AssetKind::kFeatureView && Planned(node->name)) {
         const std::string& table = workspace_.project.views.at(node->name).from;
-        work.views.push_back({workspace_.programs.at(node->name), table, workspace_.project.tables.at(table).timestamp});
+        work.views.push_back({workspace_.programs.at(node->name), table, workspace_.project.tables.at(table).timestamp, ""});
+        for (const PushedView& view : workspace_.pushed_views.at_once) {
+          if (view.program.view == node->name) work.views.back().pushed_rows = RowsInLake(view);
+        }
         parts.emplace_back(node, node->name);
       }
       if (node->kind == AssetKind::kDerivedView && Planned(node->name)) {

@@ -11,7 +11,6 @@
 #include "base/value_json.h"
 #include "feature/batch/join.h"
 #include "feature/online/entity_states.h"
-#include "feature/online/pushed_views.h"
 #include "feature/program/entity_state.h"
 #include "feature/view_rows.h"
 #include "ingest/ingest.h"
@@ -74,7 +73,7 @@ class ViewVerifier {
   ViewVerifier(Workspace& workspace, AnsweredView view, Session& session, Timestamp now)
       : workspace_(workspace), view_(std::move(view)), session_(session), now_(now) {
     // The rows in the lake of a view that follows pushes are those of the source, also between two runs.
-    for (const PushedView& pushed : FindPushedViews(workspace.project, workspace.programs)) {
+    for (const PushedView& pushed : workspace.pushed_views.at_once) {
       for (ViewJoin& join : view_.joins) {
         if (pushed.program.view == join.program->view) join.table_sql = RowsInLake(pushed);
       }

@@ -7,7 +7,6 @@
 #include "base/engine_versions.h"
 #include "base/files.h"
 #include "feature/compile.h"
-#include "feature/online/pushed_views.h"
 #include "ingest/ingest.h"
 #include "model/trainer.h"
 #include "monitor/monitor.h"
@@ -95,6 +94,7 @@ Status Bind(Workspace& workspace) {
   TIDEMILL_ASSIGN_OR_RETURN(auto tables, BindTables(workspace.project, workspace.table_fields, *workspace.parser));
   workspace.table_fields.merge(tables);
   TIDEMILL_RETURN_IF_ERROR(BindViewsAndModels(workspace));
+  workspace.pushed_views = FindPushedViews(workspace.project, workspace.programs, workspace.table_fields, *workspace.parser);
   workspace.fingerprints = Fingerprints(workspace.project, EngineVersions());
   return Ok();
 }
@@ -128,7 +128,7 @@ OnlineSite SiteOf(const Workspace& workspace) {
   site.store_folder = workspace.state_folder / "online";
   site.endpoint_file = workspace.state_folder / "server.json";
   for (const auto& [name, source] : workspace.project.sources) site.takes_pushes = site.takes_pushes || source.pushed;
-  site.pushed_views = FindPushedViews(workspace.project, workspace.programs);
+  site.pushed_views = workspace.pushed_views;
   site.cache_bytes = static_cast<size_t>(workspace.project.online.cache_mb) << 20;
   return site;
 }

@@ -44,6 +44,7 @@ struct Workspace {
   std::map<std::string, FeaturePlan> feature_plans;         ///< of each model
   std::map<std::string, Program> programs;                  ///< of each view
   std::map<std::string, FeaturePlan> derived_plans;         ///< of each derived view
+  PushedViews pushed_views;
   std::map<std::string, std::string> fingerprints;
   std::unique_ptr<WorkerPool> python;                       ///< runs Python tables; nullptr without such
 };

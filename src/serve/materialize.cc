@@ -22,6 +22,7 @@ Json OnlineWork::ToJson() const {
   Json json = {{"until", FormatTimestamp(until)}, {"views", Json::array()}, {"spines", Json::array()}};
   for (const View& view : views) {
     json["views"].push_back({{"program", view.program.ToJson()}, {"table", view.table}, {"event_time", view.event_time}});
+    if (view.pushed_rows) json["views"].back()["pushed_rows"] = *view.pushed_rows;
   }
   for (const FeaturePlan& plan : spines) json["spines"].push_back(plan.ToJson());
   json["derived_views"] = Json::object();
@@ -41,6 +42,10 @@ Result<OnlineWork> OnlineWork::FromJson(const Json& json) {
     TIDEMILL_ASSIGN_OR_RETURN(view.program, Program::FromJson(one["program"]));
     view.table = one["table"].get<std::string>();
     view.event_time = one["event_time"].get<std::string>();
+    if (one.contains("pushed_rows")) {
+      if (!one["pushed_rows"].is_string()) return BadWork("\"pushed_rows\" as a text");
+      view.pushed_rows = one["pushed_rows"].get<std::string>();
+    }
     work.views.push_back(std::move(view));
   }
   for (const Json& one : json.value("spines", Json::array())) {
@@ -83,7 +88,7 @@ Result<OnlineSummary> MaterializeOnline(OnlineStore& store, OnlinePushes* pushes
   for (const OnlineWork::View& view : work.views) {
     std::string rows = LakeTable(view.table);
     if (pushes != nullptr && pushes->Follows(view.program.view)) {
-      TIDEMILL_ASSIGN_OR_RETURN(rows, pushes->RowsInLake(view.program.view, view.table));
+      TIDEMILL_ASSIGN_OR_RETURN(rows, pushes->RowsInLake(view.program.view, view.table, view.pushed_rows));
     }
     auto report = MaterializeView(store, view.program, rows, view.event_time, *session, work.until, pushes);
     if (!report.ok()) return std::move(report).error().WithContext(fmt::format("materializing '{}'", view.program.view));

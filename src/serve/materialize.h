@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ struct OnlineWork {
     Program program;
     std::string table;  ///< of lake.main
     std::string event_time;
+    /// RowsInLake of a view that follows pushes by the asker's definitions, "" of another; nullopt: by those of who does the
+    /// work.
+    std::optional<std::string> pushed_rows{};
   };
   Timestamp until;
   std::vector<View> views;

@@ -20,7 +20,7 @@ Result<OwnedStore> OpenOwnedStore(const OnlineSite& site, Lake& lake, std::funct
   parts.reserve_sequence = [&lake](int64_t count) { return lake.ReserveSequence(count); };
   parts.store_in_lake = [&lake](const std::vector<PushedBatch>& batches) { return StorePushedRows(lake, batches); };
   parts.tell = std::move(tell);
-  TIDEMILL_ASSIGN_OR_RETURN(owned.pushes, OnlinePushes::Open(std::move(parts), site.pushed_views, PushOptions{}));
+  TIDEMILL_ASSIGN_OR_RETURN(owned.pushes, OnlinePushes::Open(std::move(parts), site.pushed_views.at_once, PushOptions{}));
   return owned;
 }
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "feature/online/pushes.h"
+#include "feature/online/pushed_views.h"
 #include "lake/lake.h"
 
 namespace tidemill {
@@ -14,7 +14,7 @@ struct OnlineSite {
   std::filesystem::path store_folder;
   std::filesystem::path endpoint_file;  ///< of a server that may own the store
   bool takes_pushes = false;            ///< the project has pushed sources
-  std::vector<PushedView> pushed_views;
+  PushedViews pushed_views;
   size_t cache_bytes = size_t{256} << 20;  ///< of decoded states
 };
 

@@ -157,7 +157,8 @@ Result<PushedBatch> PushDoor::Read(const std::string& source, const Json& body) 
   return batch;
 }
 
-Json PushDoor::ToJson(const std::string& source, const PushReceipt& receipt, const PushedBatch& batch) {
+Json PushDoor::ToJson(const std::string& source, const PushReceipt& receipt, const PushedBatch& batch,
+                      const std::vector<LaterView>& later) {
   Json json = {{"source", source},
                {"rows", receipt.rows},
                {"quarantined", receipt.refused},
@@ -169,6 +170,13 @@ Json PushDoor::ToJson(const std::string& source, const PushReceipt& receipt, con
     for (size_t i = 0; i < std::min(batch.refused.size(), kReasonsShown); ++i) {
       json["reasons"].push_back({{"row", batch.refused[i].record}, {"reason", batch.refused[i].reason}});
     }
+  }
+  for (const UncomputedPushRow& row : receipt.uncomputed) {
+    json["left_out"].push_back({{"row", row.record}, {"table", row.table}});
+    if (!row.column.empty()) json["left_out"].back()["column"] = row.column;
+  }
+  for (const LaterView& view : later) {
+    if (view.sources.contains(source)) json["next_run"].push_back({{"view", view.view}, {"reason", view.reason}});
   }
   return json;
 }

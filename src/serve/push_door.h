@@ -23,8 +23,9 @@ class PushDoor {
   /// place of the value, or makes the push an error, as `on_violation` says.
   Result<PushedBatch> Read(const std::string& source, const Json& body) const;
 
-  /// What a client is told.
-  static Json ToJson(const std::string& source, const PushReceipt& receipt, const PushedBatch& batch);
+  /// What a client is told: also which of `later` see the rows with the next run only, and which rows are left out of tables.
+  static Json ToJson(const std::string& source, const PushReceipt& receipt, const PushedBatch& batch,
+                     const std::vector<LaterView>& later);
 
  private:
   struct Source;

@@ -83,6 +83,7 @@ class LocalServer : public Server {
     service.store = parts_.store;
     service.pushes = parts_.pushes;
     service.door = parts_.door;
+    service.later = parts_.later;
     service.log = log_.get();
     service.clock = parts_.clock;
     service.now = options_.now;

@@ -33,6 +33,7 @@ struct ServerParts {
   OnlineStore* store = nullptr;
   OnlinePushes* pushes = nullptr;                ///< nullptr: the project has no pushed sources
   const PushDoor* door = nullptr;                ///< not nullptr where pushes is
+  std::vector<LaterView> later;                  ///< views that see pushes with the next run
   const Clock* clock = nullptr;                  ///< operations clock
   std::vector<std::string> models;               ///< those that may be asked for
   std::vector<OnlineWork::View> views;           ///< of the project, for POST /v1/features/VIEW

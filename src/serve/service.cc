@@ -385,7 +385,7 @@ Result<HttpResponse> Service::Push(const std::string& source, const HttpRequest&
   TIDEMILL_ASSIGN_OR_RETURN(const Json json, ParseJson(request.body));
   TIDEMILL_ASSIGN_OR_RETURN(PushedBatch batch, parts_.door->Read(source, json));
   TIDEMILL_ASSIGN_OR_RETURN(const PushReceipt receipt, parts_.pushes->Push(batch, [this] { return Now(); }));
-  return JsonResponse(PushDoor::ToJson(source, receipt, batch));
+  return JsonResponse(PushDoor::ToJson(source, receipt, batch, parts_.later));
 }
 
 Result<HttpResponse> Service::FlushPushed() {

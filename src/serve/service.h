@@ -27,6 +27,7 @@ struct ServiceParts {
   OnlineStore* store = nullptr;
   OnlinePushes* pushes = nullptr;  ///< nullptr: none are taken
   const PushDoor* door = nullptr;  ///< not nullptr where pushes is
+  std::vector<LaterView> later;    ///< views that see pushes with the next run
   PredictionLog* log = nullptr;
   const Clock* clock = nullptr;  ///< operations clock
   Timestamp now;                 ///< project clock, moved on by materialization; 0: `clock`

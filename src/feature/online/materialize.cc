@@ -70,11 +70,17 @@ class Materializer {
     return store_.states().Sweep(space_);
   }
 
+  Result<std::string> PushedRows() const {
+    return Follows() ? pushes_->PushedRowsDigest(program_.view) : Result<std::string>("");
+  }
   bool Follows() const { return pushes_ != nullptr && pushes_->Follows(program_.view); }
 
   /// Whether the states hold exactly what the table still says about the rows read before.
   Result<bool> Continues(const ViewPosition& position) {
     if (!position.complete || position.program != fingerprint_ || position.known_until > now_.micros) return false;
+    // The states hold rows pushed since, as they were made then.
+    TIDEMILL_ASSIGN_OR_RETURN(const std::string pushed_rows, PushedRows());
+    if (position.pushed_rows != pushed_rows) return false;
     TIDEMILL_ASSIGN_OR_RETURN(const std::string digest, Digest(ReadCondition(position.known_until, position.sequence_until)));
     return digest == position.digest;
   }
@@ -83,7 +89,8 @@ class Materializer {
     TIDEMILL_ASSIGN_OR_RETURN(const Columns last,
                               session_.Query(fmt::format("SELECT coalesce(max(_seq), 0) FROM {} WHERE {}", table_sql_,
                                                          TimeCondition("_known_at", "<=", now_.micros))));
-    ViewPosition next{true, "", fingerprint_, now_.micros, last.columns[0].ints[0], ""};
+    ViewPosition next{true, "", fingerprint_, now_.micros, last.columns[0].ints[0], "", ""};
+    TIDEMILL_ASSIGN_OR_RETURN(next.pushed_rows, PushedRows());
     TIDEMILL_ASSIGN_OR_RETURN(next.digest, Digest(ReadCondition(next.known_until, next.sequence_until)));
     return next;
   }

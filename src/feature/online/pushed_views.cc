@@ -1,88 +1,89 @@
 #include "feature/online/pushed_views.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
-#include "sql/select_tree.h"
+#include <algorithm>
+#include <set>
 
 namespace tidemill {
 namespace {
 
-/// The source that a table reads, when it is the only one and pushed.
-const SourceAsset* OnlyPushedSource(const Project& project, const TableAsset& table) {
-  if (table.inputs.size() != 1 || !table.known_at.empty()) return nullptr;
-  const auto source = project.sources.find(table.inputs[0]);
-  return source == project.sources.end() || !source->second.pushed ? nullptr : &source->second;
+bool IsPushed(const Project& project, const std::string& name) {
+  const auto source = project.sources.find(name);
+  return source != project.sources.end() && source->second.pushed;
 }
 
-bool IsNothing(const Json& node, const char* member) {
-  const auto found = node.find(member);
-  return found == node.end() || found->is_null() || (found->is_array() && found->empty());
+/// The pushed sources that a table is made of, through other tables too.
+void AddPushedSources(const Project& project, const std::string& name, std::set<std::string>& sources) {
+  if (IsPushed(project, name)) sources.insert(name);
+  const auto table = project.tables.find(name);
+  if (table == project.tables.end()) return;
+  for (const std::string& input : table->second.inputs) AddPushedSources(project, input, sources);
 }
 
-/// FROM one table and a list, nothing else.
-bool OnlySelects(const Json& node) {
-  for (const char* member : {"modifiers", "where_clause", "group_expressions", "group_sets", "having", "sample", "qualify"}) {
-    if (!IsNothing(node, member)) return false;
-  }
-  const Json from = node.value("from_table", Json());
-  const Json ctes = node.value("cte_map", Json::object());
-  return IsType(node, "SELECT_NODE") && IsType(from, "BASE_TABLE") && IsNothing(from, "sample") && IsNothing(from, "at_clause") &&
-         IsNothing(from, "column_name_alias") && IsNothing(ctes, "map");
-}
+/// Tables as far as they were compiled; each is asked for once.
+class RowWiseFinder {
+ public:
+  RowWiseFinder(const Project& project, const std::map<std::string, std::vector<Field>>& fields, Session& session)
+      : project_(project), fields_(fields), session_(session) {}
 
-std::string Named(const SourceAsset& source, const std::string& written) {
-  for (const ContractColumn& column : source.contract.columns) {
-    if (LowerCase(column.name) == LowerCase(written)) return column.name;
-  }
-  return "";
-}
-
-/// Adds what one entry of the list selects; false when it is more than columns.
-bool AddSelected(const SourceAsset& source, const Json& entry, std::map<std::string, std::string>& columns) {
-  if (IsClass(entry, "STAR")) {
-    for (const char* member : {"exclude_list", "replace_list", "qualified_exclude_list", "rename_list", "expr"}) {
-      if (!IsNothing(entry, member)) return false;
+  /// The tables from a pushed source to this one. Code "not_row_wise": the message says which of them is not, and why.
+  Result<std::vector<RowWiseTable>> Chain(const std::string& name) {
+    const TableAsset& table = project_.tables.at(name);
+    std::vector<RowWiseTable> chain;
+    if (table.inputs.size() == 1 && project_.tables.contains(table.inputs[0])) {
+      TIDEMILL_ASSIGN_OR_RETURN(chain, Chain(table.inputs[0]));
     }
-    if (entry.value("columns", false)) return false;
-    for (const ContractColumn& column : source.contract.columns) columns[column.name] = column.name;
-    return true;
+    TIDEMILL_ASSIGN_OR_RETURN(RowWiseTable last, Compiled(table));
+    chain.push_back(std::move(last));
+    return chain;
   }
-  if (!IsClass(entry, "COLUMN_REF")) return false;
-  const Json names = entry.value("column_names", Json::array());
-  if (names.empty() || !names.back().is_string()) return false;
-  const std::string name = Named(source, names.back().get<std::string>());
-  if (name.empty()) return false;
-  const std::string alias(TreeText(entry, "alias"));
-  columns[alias.empty() ? name : alias] = name;
-  return true;
-}
+
+ private:
+  Result<RowWiseTable> Compiled(const TableAsset& table) {
+    const auto known = compiled_.find(table.name);
+    if (known != compiled_.end()) return known->second;
+    auto compiled = Compile(table);
+    if (!compiled.ok()) {
+      Error error = std::move(compiled).error();
+      error.message = fmt::format("the table '{}' {}", table.name, error.message);
+      compiled = std::move(error);
+    }
+    return compiled_.emplace(table.name, std::move(compiled)).first->second;
+  }
+
+  Result<RowWiseTable> Compile(const TableAsset& table) {
+    const auto own = fields_.find(table.name);
+    const auto of_input = fields_.find(table.inputs.empty() ? std::string() : table.inputs[0]);
+    if (own == fields_.end() || of_input == fields_.end()) return UserError("not_row_wise", "has no input");
+    return CompileRowWise(table, of_input->second, own->second, session_);
+  }
+
+  const Project& project_;
+  const std::map<std::string, std::vector<Field>>& fields_;
+  Session& session_;
+  std::map<std::string, Result<RowWiseTable>> compiled_;
+};
 
 }  // namespace
 
-std::map<std::string, std::string> ColumnsOfPushedSource(const Project& project, const TableAsset& table) {
-  const SourceAsset* source = OnlyPushedSource(project, table);
-  if (source == nullptr) return {};
-  const Json statements = table.tree.value("statements", Json::array());
-  const Json statement = statements.empty() ? table.tree : statements[0];
-  const Json node = statement.value("node", statement);
-  if (!node.is_object() || !OnlySelects(node)) return {};
-  std::map<std::string, std::string> columns;
-  for (const Json& entry : node.value("select_list", Json::array())) {
-    if (!AddSelected(*source, entry, columns)) return {};
-  }
-  return columns;
-}
-
-std::vector<PushedView> FindPushedViews(const Project& project, const std::map<std::string, Program>& programs) {
-  std::vector<PushedView> views;
+PushedViews FindPushedViews(const Project& project, const std::map<std::string, Program>& programs,
+                            const std::map<std::string, std::vector<Field>>& fields, Session& session) {
+  PushedViews views;
+  RowWiseFinder finder(project, fields, session);
   for (const auto& [name, program] : programs) {
     const auto view = project.views.find(name);
     if (view == project.views.end()) continue;
     const auto table = project.tables.find(view->second.from);
     if (table == project.tables.end()) continue;
-    std::map<std::string, std::string> columns = ColumnsOfPushedSource(project, table->second);
-    if (!columns.empty()) {
-      views.push_back({program, table->second.inputs[0], table->first, table->second.timestamp, std::move(columns)});
+    std::set<std::string> sources;
+    AddPushedSources(project, table->first, sources);
+    if (sources.empty()) continue;
+    auto chain = finder.Chain(table->first);
+    if (chain.ok()) {
+      views.at_once.push_back({program, *sources.begin(), table->first, table->second.timestamp, std::move(chain).value()});
+    } else {
+      views.later.push_back({name, sources, chain.error().message});
     }
   }
   return views;

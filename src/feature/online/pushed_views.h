@@ -9,12 +9,15 @@
 
 namespace tidemill {
 
-/// The views of a project whose states follow pushes at once: their table takes columns of a pushed source as they are
-/// (`SELECT * FROM taps`, `SELECT card, amount AS paid FROM taps`), without conditions, and declares no known time of its own. Other
-/// views see pushed rows with the next run.
-std::vector<PushedView> FindPushedViews(const Project& project, const std::map<std::string, Program>& programs);
+/// How pushes reach the views of a project.
+struct PushedViews {
+  std::vector<PushedView> at_once;
+  std::vector<LaterView> later;
+};
 
-/// Columns of a table as columns of the pushed source that it shows; empty when the table does more.
-std::map<std::string, std::string> ColumnsOfPushedSource(const Project& project, const TableAsset& table);
+/// At once: views over row-wise tables (see CompileRowWise), also one over the other, of a pushed source. Others over tables that
+/// are made of pushed sources see the rows with the next run. `fields` are the columns of sources and tables.
+PushedViews FindPushedViews(const Project& project, const std::map<std::string, Program>& programs,
+                            const std::map<std::string, std::vector<Field>>& fields, Session& session);
 
 }  // namespace tidemill

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <limits>
 
+#include "base/sha256.h"
 #include "feature/entity_key.h"
 #include "feature/online/push_record.h"
 #include "feature/online/view_position.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr std::string_view kLog = "push-log";  ///< space of pushes, by number
 constexpr std::string_view kIds = "push-ids";  ///< space of receipts, by source and id
 constexpr int64_t kNothingArrives = std::numeric_limits<int64_t>::max();
+constexpr size_t kUncomputedShown = 10;
 constexpr int kRoundsBetweenCare = 15;         ///< rounds of the thread after which states are written back
 constexpr int kRoundsBetweenForgetting = 900;  ///< and ids forgotten
 
@@ -44,12 +46,17 @@ Json ReceiptJson(const PushReceipt& receipt, const std::string& digest) {
 }
 
 PushReceipt ReceiptOf(const PushedBatch& batch) {
-  return {static_cast<int64_t>(batch.known_at.size()), static_cast<int64_t>(batch.refused.size()), batch.first_seq,
-          batch.arrived_at, false};
+  return {static_cast<int64_t>(batch.known_at.size()),
+          static_cast<int64_t>(batch.refused.size()),
+          batch.first_seq,
+          batch.arrived_at,
+          false,
+          {}};
 }
 
 /// What the rows of a push are for one view: columns of the push in the order of the program.
 struct ColumnsOfView {
+  const RowsOfTable* table = nullptr;
   const Column* event_time = nullptr;
   std::vector<const Column*> keys;
   std::vector<const Column*> columns;
@@ -62,6 +69,15 @@ struct ColumnsOfView {
   }
 };
 
+/// Once for each row and table, whichever views read it.
+void AddUncomputed(const PushedBatch& batch, const RowsOfTable& table, PushReceipt& receipt) {
+  for (const UncomputedRow& one : table.uncomputed) {
+    const UncomputedPushRow row{batch.record_of_row[one.row], one.table, one.column};
+    const bool known = std::find(receipt.uncomputed.begin(), receipt.uncomputed.end(), row) != receipt.uncomputed.end();
+    if (!known && receipt.uncomputed.size() < kUncomputedShown) receipt.uncomputed.push_back(row);
+  }
+}
+
 struct RowOfEntity {
   uint64_t place = 0;
   std::string key;
@@ -73,7 +89,7 @@ std::vector<RowOfEntity> RowsByEntity(const StateSpace& space, const ColumnsOfVi
   std::vector<RowOfEntity> rows;
   rows.reserve(count);
   for (size_t row = 0; row < count; ++row) {
-    bool complete = !columns.event_time->IsNull(row);
+    bool complete = columns.table->Has(row) && !columns.event_time->IsNull(row);
     for (const Column* column : columns.keys) complete = complete && !column->IsNull(row);
     if (!complete) continue;
     RowOfEntity& one = rows.emplace_back();
@@ -89,36 +105,39 @@ std::vector<RowOfEntity> RowsByEntity(const StateSpace& space, const ColumnsOfVi
 
 }  // namespace
 
-std::string RowsInLake(const PushedView& view) {
-  std::string columns;
-  for (const auto& [of_table, of_source] : view.source_columns) {
-    columns += fmt::format("{} AS {}, ", QuoteIdentifier(of_source), QuoteIdentifier(of_table));
-  }
-  return fmt::format("(SELECT {}_seq, _known_at FROM lake.main.{})", columns, QuoteIdentifier(view.source));
-}
+namespace {
+
+/// What decides which rows of the table a push makes.
+std::string DigestOf(const PushedView& view) { return Sha256(view.source + "\n" + RowsInLake(view)); }
+
+}  // namespace
+
+std::string RowsInLake(const PushedView& view) { return RowsOfTables(view.tables); }
 
 struct OnlinePushes::Follower {
   std::string name;  ///< of the view; never changes, so it needs no lock
   PushedView view;
   std::string fingerprint;
   std::shared_ptr<const CompiledProgram> compiled;
+  RowWiseTables tables;
 
   Status Prepare() {
     fingerprint = ProgramFingerprint(view.program);
+    TIDEMILL_ASSIGN_OR_RETURN(tables, RowWiseTables::Make(view.tables));
     TIDEMILL_ASSIGN_OR_RETURN(compiled, CompiledProgram::Make(view.program));
     return Ok();
   }
 
-  Result<const Column*> Find(const Columns& rows, const std::string& name) const {
-    const auto source_column = view.source_columns.find(name);
-    const Column* column = source_column == view.source_columns.end() ? nullptr : rows.Find(source_column->second);
-    if (column != nullptr) return column;
-    return UserError("unknown_column", fmt::format("a push to '{}' has no column for '{}' of the view '{}'", view.source, name,
+  Result<const Column*> Find(const RowsOfTable& rows, const std::string& column) const {
+    const auto found = rows.columns.find(column);
+    if (found != rows.columns.end()) return found->second;
+    return UserError("unknown_column", fmt::format("a push to '{}' has no column for '{}' of the view '{}'", view.source, column,
                                                    view.program.view));
   }
 
-  Result<ColumnsOfView> ColumnsIn(const Columns& rows) const {
+  Result<ColumnsOfView> ColumnsIn(const RowsOfTable& rows) const {
     ColumnsOfView result;
+    result.table = &rows;
     TIDEMILL_ASSIGN_OR_RETURN(result.event_time, Find(rows, view.event_time));
     for (const auto& [fields, columns] : {std::pair(&view.program.keys, &result.keys), std::pair(&view.program.columns, &result.columns)}) {
       for (const Field& field : *fields) {
@@ -174,7 +193,7 @@ Status OnlinePushes::Follow(const PushedView& view) {
   TIDEMILL_RETURN_IF_ERROR(follower->Prepare());
   TIDEMILL_ASSIGN_OR_RETURN(const ViewPosition position, ReadViewPosition(*parts_.store, view.program.view));
   if (!position.complete) {
-    const ViewPosition nothing{true, "a", follower->fingerprint, std::numeric_limits<int64_t>::min(), -1, "0:"};
+    const ViewPosition nothing{true, "a", follower->fingerprint, std::numeric_limits<int64_t>::min(), -1, "0:", DigestOf(view)};
     TIDEMILL_RETURN_IF_ERROR(ClearGeneration(*parts_.store, view.program.view, "a"));
     TIDEMILL_RETURN_IF_ERROR(WriteViewPosition(*parts_.store, view.program.view, nothing));
     parts_.store->states().Moved(view.program.view);
@@ -187,14 +206,24 @@ bool OnlinePushes::Follows(const std::string& view) const {
   return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower->name == view; });
 }
 
-Result<std::string> OnlinePushes::RowsInLake(const std::string& view, const std::string& table) const {
+Result<std::string> OnlinePushes::RowsInLake(const std::string& view, const std::string& table,
+                                             const std::optional<std::string>& expected) const {
   for (const auto& follower : followers_) {
     if (follower->name != view) continue;
-    if (follower->view.table != table) {
-      return Unavailable("view_moved", fmt::format("the view '{}' reads the table '{}' now", view, table),
-                         "start the server anew: it follows the definitions that it began with");
-    }
-    return tidemill::RowsInLake(follower->view);
+    const std::string rows = tidemill::RowsInLake(follower->view);
+    constexpr const char* kHint = "start the server anew: it follows the definitions that it began with";
+    if (follower->view.table != table)
+      return Unavailable("view_moved", fmt::format("the view '{}' reads the table '{}' now", view, table), kHint);
+    if (expected && rows != *expected)
+      return Unavailable("view_moved", fmt::format("the table '{}' of the view '{}' has other SQL now", table, view), kHint);
+    return rows;
+  }
+  return InternalError(fmt::format("'{}' follows no pushes", view));
+}
+
+Result<std::string> OnlinePushes::PushedRowsDigest(const std::string& view) const {
+  for (const auto& follower : followers_) {
+    if (follower->name == view) return DigestOf(follower->view);
   }
   return InternalError(fmt::format("'{}' follows no pushes", view));
 }
@@ -235,8 +264,12 @@ Result<std::optional<PushReceipt>> OnlinePushes::Repeated(const PushedBatch& bat
                      "give every push an id of its own, and repeat it only with the same rows");
   }
   ++repeated_;
-  return std::optional<PushReceipt>({json.value("rows", int64_t{0}), json.value("refused", int64_t{0}),
-                                     json.value("first_seq", int64_t{0}), Timestamp{json.value("arrived_at", int64_t{0})}, true});
+  return std::optional<PushReceipt>({json.value("rows", int64_t{0}),
+                                     json.value("refused", int64_t{0}),
+                                     json.value("first_seq", int64_t{0}),
+                                     Timestamp{json.value("arrived_at", int64_t{0})},
+                                     true,
+                                     {}});
 }
 
 Result<PushReceipt> OnlinePushes::Push(PushedBatch batch, const std::function<Timestamp()>& clock) {
@@ -257,7 +290,7 @@ Result<PushReceipt> OnlinePushes::Push(PushedBatch batch, const std::function<Ti
   batch.arrived_at = clock();
   for (int64_t& known : batch.known_at) known = std::max(known, batch.arrived_at.micros);
 
-  const PushReceipt receipt = ReceiptOf(batch);
+  PushReceipt receipt = ReceiptOf(batch);
   std::vector<OnlineStore::Write> writes = {{std::string(kLog), NumberKey(next_), EncodePush(batch)}};
   if (!batch.id.empty()) writes.push_back({std::string(kIds), IdKey(batch), ReceiptJson(receipt, digest).dump()});
   TIDEMILL_RETURN_IF_ERROR(parts_.store->Put(writes));
@@ -265,7 +298,7 @@ Result<PushReceipt> OnlinePushes::Push(PushedBatch batch, const std::function<Ti
   waiting_rows_ += rows;
   rows_since_write_back_ += rows;
   last_arrival_ = batch.arrived_at.micros;
-  Status applied = Apply(batch);
+  Status applied = Apply(batch, &receipt);
   apply_failed_ = apply_failed_ || !applied.ok();
   TIDEMILL_RETURN_IF_ERROR(std::move(applied));
   ++pushes_;
@@ -274,21 +307,25 @@ Result<PushReceipt> OnlinePushes::Push(PushedBatch batch, const std::function<Ti
   return receipt;
 }
 
-Status OnlinePushes::Apply(const PushedBatch& batch) {
+Status OnlinePushes::Apply(const PushedBatch& batch, PushReceipt* receipt) {
   for (const auto& follower : followers_) {
     if (follower->view.source != batch.source) continue;
     const auto space = parts_.store->states().Live(follower->view.program, follower->fingerprint, follower->compiled);
     // A view that was defined anew is made from the lake by the next run, this push included.
     if (!space.ok() && space.error().code == "view_stale") continue;
     if (!space.ok()) return space.error();
-    if (*space != nullptr) TIDEMILL_RETURN_IF_ERROR(ApplyTo(*follower, *space, batch));
+    if (*space == nullptr) continue;
+    TIDEMILL_ASSIGN_OR_RETURN(const RowsOfTable table, follower->tables.Apply(batch.rows));
+    if (receipt != nullptr) AddUncomputed(batch, table, *receipt);
+    TIDEMILL_RETURN_IF_ERROR(ApplyTo(*follower, *space, batch, table));
   }
   return Ok();
 }
 
 /// Entity by entity, in an order that is kind to the cache: which order changes no state.
-Status OnlinePushes::ApplyTo(const Follower& follower, const std::shared_ptr<const StateSpace>& space, const PushedBatch& batch) {
-  TIDEMILL_ASSIGN_OR_RETURN(const ColumnsOfView columns, follower.ColumnsIn(batch.rows));
+Status OnlinePushes::ApplyTo(const Follower& follower, const std::shared_ptr<const StateSpace>& space, const PushedBatch& batch,
+                             const RowsOfTable& table) {
+  TIDEMILL_ASSIGN_OR_RETURN(const ColumnsOfView columns, follower.ColumnsIn(table));
   space->SetNow(batch.arrived_at);
   const std::vector<RowOfEntity> rows = RowsByEntity(*space, columns, batch.known_at.size());
   std::vector<Datum> values(columns.columns.size());
@@ -324,7 +361,9 @@ Status OnlinePushes::ApplyLog(const std::shared_ptr<const StateSpace>& space) {
     Follower other = *follower;
     other.view.program = space->program;
     TIDEMILL_RETURN_IF_ERROR(ScanLog(0, [&](uint64_t, const PushedBatch& batch) -> Result<bool> {
-      if (batch.source == other.view.source) TIDEMILL_RETURN_IF_ERROR(ApplyTo(other, space, batch));
+      if (batch.source != other.view.source) return true;
+      TIDEMILL_ASSIGN_OR_RETURN(const RowsOfTable table, other.tables.Apply(batch.rows));
+      TIDEMILL_RETURN_IF_ERROR(ApplyTo(other, space, batch, table));
       return true;
     }));
   }

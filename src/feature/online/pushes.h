@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "feature/online/entity_states.h"
+#include "feature/online/row_wise_table.h"
 #include "lake/pushed_rows.h"
 
 namespace tidemill {
@@ -23,9 +25,16 @@ std::string RowsInLake(const PushedView& view);
 struct PushedView {
   Program program;
   std::string source;
-  std::string table;                                  ///< that the view reads
-  std::string event_time;                             ///< column of the table
-  std::map<std::string, std::string> source_columns;  ///< column of the table -> column of the source
+  std::string table;                 ///< that the view reads
+  std::string event_time;            ///< column of the table
+  std::vector<RowWiseTable> tables;  ///< from the one that reads the source to `table`
+};
+
+/// A view that sees pushed rows with the next run.
+struct LaterView {
+  std::string view;
+  std::set<std::string> sources;
+  std::string reason;  ///< "the table 'x' groups rows"
 };
 
 struct PushOptions {
@@ -37,12 +46,21 @@ struct PushOptions {
   Duration id_memory{7 * kMicrosPerDay}; ///< how long the id of a push is remembered
 };
 
+struct UncomputedPushRow {
+  int64_t record = 0;
+  std::string table;
+  std::string column;  ///< "" : the condition
+  bool operator==(const UncomputedPushRow&) const = default;
+};
+
 struct PushReceipt {
   int64_t rows = 0;     ///< stored
   int64_t refused = 0;  ///< in quarantine
   int64_t first_seq = 0;
   Timestamp arrived_at;
   bool repeated = false;  ///< the same push was here before: nothing was stored now
+  /// Rows that are in the source, but not in a view's table, whose SQL can't be computed for them; at most 10.
+  std::vector<UncomputedPushRow> uncomputed{};
 };
 
 /// Takes rows as they happen. A push is one record of a log in the online store, on disk before it is acknowledged; at once it is applied to the
@@ -88,9 +106,13 @@ class OnlinePushes {
   Status ApplyLog(const std::shared_ptr<const StateSpace>& space);
   /// Whether pushes reach a view at once.
   bool Follows(const std::string& view) const;
-  /// What such a view's rows in the lake are, to stand after FROM: all that was pushed, also since the last run. Code "view_moved" when
-  /// the view reads another table now.
-  Result<std::string> RowsInLake(const std::string& view, const std::string& table) const;
+  /// What such a view's rows in the lake are, to stand after FROM: all that was pushed, also since the last run. `expected` is
+  /// what they are by the definitions of whoever asks, where they are known. Code "view_moved" when the view reads another table
+  /// now, or the table has other SQL.
+  Result<std::string> RowsInLake(const std::string& view, const std::string& table,
+                                 const std::optional<std::string>& expected = std::nullopt) const;
+  /// Another one when the rows that a push makes for a view that is followed are others.
+  Result<std::string> PushedRowsDigest(const std::string& view) const;
   /// A view that is followed has another program from now on. Only inside of Pause().
   Status Use(const Program& program);
 
@@ -109,8 +131,9 @@ class OnlinePushes {
   Status Follow(const PushedView& view);
   Result<std::optional<PushReceipt>> Repeated(const PushedBatch& batch, const std::string& digest);
   Result<int64_t> NextSequence(int64_t count);
-  Status Apply(const PushedBatch& batch);
-  Status ApplyTo(const Follower& follower, const std::shared_ptr<const StateSpace>& space, const PushedBatch& batch);
+  Status Apply(const PushedBatch& batch, PushReceipt* receipt = nullptr);
+  Status ApplyTo(const Follower& follower, const std::shared_ptr<const StateSpace>& space, const PushedBatch& batch,
+                 const RowsOfTable& table);
   Status ScanLog(uint64_t begin, const std::function<Result<bool>(uint64_t number, PushedBatch batch)>& take);
   Status FlushSome(bool* more);
   Status WriteBack();

@@ -54,9 +54,9 @@ class PushesTest : public testing::FeatureTest {
   }
 
   PushedView View() const {
-    PushedView view{program_, "taps", "events", "happened", {}};
-    for (const Field& field : Fields()) view.source_columns[field.name] = "its_" + field.name;
-    return view;
+    std::map<std::string, std::string> columns;
+    for (const Field& field : Fields()) columns[field.name] = "its_" + field.name;
+    return {program_, "taps", "events", "happened", {TableOfColumns("events", "taps", columns)}};
   }
 
   void OpenPushes(const PushOptions& options = {}) {

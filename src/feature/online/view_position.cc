@@ -30,6 +30,7 @@ Result<ViewPosition> ReadViewPosition(OnlineStore& store, const std::string& vie
   position.known_until = json.value("known_until", int64_t{0});
   position.sequence_until = json.value("sequence_until", int64_t{0});
   position.digest = json.value("digest", "");
+  position.pushed_rows = json.value("pushed_rows", "");
   return position;
 }
 
@@ -37,7 +38,8 @@ Status WriteViewPosition(OnlineStore& store, const std::string& view, const View
   const Json json = {{"program", position.program},
                      {"known_until", position.known_until},
                      {"sequence_until", position.sequence_until},
-                     {"digest", position.digest}};
+                     {"digest", position.digest},
+                     {"pushed_rows", position.pushed_rows}};
   return store.Put({{std::string(kPositions), view, json.dump()}, {std::string(kGenerations), view, position.generation}});
 }
 

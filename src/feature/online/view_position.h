@@ -16,6 +16,7 @@ struct ViewPosition {
   int64_t known_until = 0;
   int64_t sequence_until = 0;
   std::string digest;      ///< of those rows
+  std::string pushed_rows{};  ///< how pushes became rows of the table: a digest of it; "" where the view follows none
 };
 
 Result<ViewPosition> ReadViewPosition(OnlineStore& store, const std::string& view);

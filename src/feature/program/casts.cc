@@ -57,13 +57,24 @@ Datum TextToNumber(const Datum& a) {
   }
   return Datum::Number(value);
 }
+/// Of a whole number and what follows its point: rounded half away from zero, digit by digit, since doubles don't hold all.
+Datum RoundedByFraction(int64_t whole, bool negative, std::string_view fraction) {
+  const bool up = !fraction.empty() && fraction[0] >= '5';
+  const bool overflows = up && __builtin_add_overflow(whole, negative ? -1 : 1, &whole);
+  return overflows ? Datum::Failed() : Datum::Integer(whole);
+}
 Datum TextToInteger(const Datum& a) {
   const std::string_view text = WithoutPlus(Stripped(a.text));
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || error == std::errc::result_out_of_range) return Datum::Failed();
   if (error == std::errc() && end == text.data() + text.size()) return Datum::Integer(value);
-  const Datum number = TextToNumber(a);  // '1.5', '1e3': rounded half away from zero
+  if (error == std::errc() && *end == '.') {
+    const std::string_view fraction = text.substr(static_cast<size_t>(end - text.data()) + 1);
+    if (fraction.find_first_not_of("0123456789") == std::string_view::npos)
+      return RoundedByFraction(value, text[0] == '-', fraction);
+  }
+  const Datum number = TextToNumber(a);  // '1e3', '.5': rounded half away from zero
   if (number.null || !std::isfinite(number.number)) return Datum::Failed();
   return NumberToInteger(Datum::Number(std::round(number.number)));
 }
