@@ -10,7 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CHURN = os.path.join(HERE, "churn")
 DEPS = os.environ.get("TIDEMILL_DEPS", os.path.join(ROOT, ".deps"))
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = int(os.environ.get("TIDEMILL_TEST_TIMEOUT", "120"))  # of a command
 TABLES = ["main.checkups", "main.customers", "main.orders", "main.accounts", "main.purchases", "main.questions", "training.churn",
           "scores.churn"]
 
