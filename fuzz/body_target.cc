@@ -59,7 +59,7 @@ int FuzzBody(const uint8_t* data, size_t size) {
     Require(batch->records == static_cast<int64_t>(batch->rows.rows() + batch->refused.size()));
     const auto again = DecodePush(EncodePush(*batch));  // what was accepted can be logged and read again
     Require(again.ok() && PushDigest(*again) == PushDigest(*batch));
-    (void)PushDoor::ToJson("taps", {}, *batch).dump();
+    (void)PushDoor::ToJson("taps", {}, *batch, {}).dump();
   }
   return 0;
 }
