@@ -63,9 +63,24 @@ Program ProgramOfSessions() {
 }
 
 const Program& ProgramOf(uint8_t choice) {
-  static const std::vector<Program> programs = {ProgramOfMany(), ProgramOfOne(), ProgramOfSessions()};
+  static const std::vector<Program> programs = {ProgramOfMany(), ProgramOfOne(), ProgramOfSessions(), ProgramOfFolds()};
   return programs[choice % programs.size()];
 }
+
+}  // namespace
+
+Program ProgramOfFolds() {
+  Program program;
+  program.columns = {{"x", Type::kDouble}, {"t", Type::kText}};
+  AddFeature("sum", {Col(0, Type::kDouble)}, Type::kDouble, Duration{900'000'000}, program);
+  program.aggregates.back().hop = Duration{1'000'000};
+  AddFeature("last", {Col(1, Type::kText)}, Type::kText, Duration{300'000'000}, program);
+  program.aggregates.back().hop = Duration{1'000'000};
+  program.lateness = Duration{1'000'000};
+  return program;
+}
+
+namespace {
 
 /// Damage that a checksum would find is no news: what lies behind it has to hold as well.
 std::string WithChecksum(std::string bytes) {
@@ -89,6 +104,8 @@ void Use(EntityState& state, const Program& program) {
   const std::string saved = state.Save();
   if (!saved.empty()) Require(EntityState::Make(program)->Load(saved).ok());
   state.Expire({4'000'000});
+  state.Fold({8'000'000});
+  (void)state.Query({9'000'000});
   (void)state.TakeChanges();
   (void)state.rows();
 }

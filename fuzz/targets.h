@@ -3,8 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "feature/program/program.h"
+
 /// What is fuzzed. Each takes any bytes, and must neither crash, hang nor break a promise, which it ends the process for.
 namespace tidemill::fuzz {
+
+/// The fourth of the programs that states are fuzzed with: its rows are folded.
+Program ProgramOfFolds();
 
 /// The JSON of a feature program: read, made ready, run over a few rows.
 int FuzzProgram(const uint8_t* data, size_t size);

@@ -93,7 +93,11 @@ class Kept {
   EntityState* operator->() { return state_.get(); }
   void Reopen() {
     StateChanges changes = state_->TakeChanges();
-    for (StateRecord& record : changes.written) records_[record.id] = std::move(record.bytes);
+    written_ = 0;
+    for (StateRecord& record : changes.written) {
+      written_ += record.bytes.size();
+      records_[record.id] = std::move(record.bytes);
+    }
     for (const uint64_t id : changes.removed) records_.erase(id);
     state_ = EntityState::Make(program_);
     ASSERT_TRUE(state_
@@ -110,6 +114,13 @@ class Kept {
     ASSERT_TRUE(state_->Load(saved).ok());
     records_.clear();
   }
+  size_t written_bytes() const { return written_; }  ///< by the last Reopen()
+  size_t largest_record() const {
+    size_t largest = 0;
+    for (const auto& [id, record] : records_) largest = std::max(largest, record.size());
+    return largest;
+  }
+  std::string head() const { return records_.at(0); }
   size_t stored_bytes() const {
     size_t bytes = 0;
     for (const auto& [id, record] : records_) bytes += record.size();
@@ -120,6 +131,7 @@ class Kept {
   const Program& program_;
   std::unique_ptr<EntityState> state_;
   std::map<uint64_t, std::string> records_;
+  size_t written_ = 0;
 };
 
 TEST(Folding, ChangesNoAnswer) {
@@ -218,6 +230,107 @@ TEST(Folding, AHopKeepsAFoldForEachStep) {
   EXPECT_LE(state->rows(), 32'000U);
   EXPECT_LT(state.stored_bytes() * 10, whole.stored_bytes());
   for (int64_t time = 100'000; time < 140'000; time += 777) EXPECT_EQ(state->Query({time}), whole->Query({time})) << time;
+}
+
+/// Thousands of steps: what changes is written, not all of them.
+TEST(Folding, FoldsOfManyHopsLieInRecordsOfTheirOwn) {
+  Program program = EmptyProgram();
+  for (const int64_t window : {3'000'000, 1'000'000}) {
+    Aggregate sum = Of("sum", {Col(0, Type::kDouble)}, Type::kDouble);
+    sum.window = Duration{window};
+    sum.hop = Duration{1000};
+    Add(program, sum);
+    Aggregate last = Of("last", {Col(2, Type::kText)}, Type::kText);
+    last.window = sum.window;
+    last.hop = sum.hop;
+    Add(program, last);
+  }
+  Kept state(program);
+  int64_t now = 0;
+  const auto step = [&] {
+    for (int64_t row = 0; row < 100; ++row) {
+      const FeatureEvent event{{now + row * 10}, {now + row * 10}, now + row, {0.1 + static_cast<double>(row % 17), row, std::string("s"), true}};
+      ASSERT_TRUE(state->Update(event).ok());
+    }
+    now += 1000;
+    state->Expire({now});
+    state->Fold({now});
+  };
+  while (now < 4'000'000) {
+    step();
+    if (now % 500'000 == 0) state.Reopen();
+  }
+  state.Reopen();
+  EXPECT_TRUE(state.head().starts_with("TMS4"));
+  EXPECT_GT(state.stored_bytes(), 100'000U);
+  EXPECT_LT(state.largest_record(), 3 * StateTree::kFoldBytes);
+  size_t most = 0;
+  for (int more = 0; more < 50; ++more) {
+    step();
+    state.Reopen();
+    most = std::max(most, state.written_bytes());
+  }
+  EXPECT_LT(most, state.stored_bytes() / 4) << "a step writes what it changes";
+  EXPECT_LT(most, 6 * StateTree::kFoldBytes);
+
+  // In one piece it is as earlier versions have it, and goes on from there.
+  const std::string saved = state->Save();
+  EXPECT_TRUE(saved.starts_with("TMS3"));
+  const auto copy = EntityState::Make(program);
+  ASSERT_TRUE(copy->Load(saved).ok());
+  for (int64_t time = now; time < now + 4'000'000; time += 77'777) EXPECT_EQ(state->Query({time}), copy->Query({time})) << time;
+  state.Copy();
+  step();
+  state.Reopen();
+  EXPECT_TRUE(state.head().starts_with("TMS4"));
+  EXPECT_LT(state.largest_record(), 3 * StateTree::kFoldBytes);
+
+  // When its steps have left the windows, the state is small again.
+  state->Expire({now + 10'000'000});
+  state.Reopen();
+  EXPECT_LT(state.stored_bytes(), 10'000U);
+}
+
+TEST(Folding, DamagedRecordsOfFoldsAreFound) {
+  Program program = EmptyProgram();
+  Aggregate sum = Of("sum", {Col(0, Type::kDouble)}, Type::kDouble);
+  sum.window = Duration{3'000'000};
+  sum.hop = Duration{1000};
+  Add(program, sum);
+  const auto state = EntityState::Make(program);
+  for (int64_t step = 0; step < 1000; ++step) {
+    for (int64_t row = 0; row < 70; ++row) {
+      const int64_t at = step * 1000 + row * 10;
+      ASSERT_TRUE(state->Update({{at}, {at}, at, {0.1 * static_cast<double>(row), row, std::string("s"), true}}).ok());
+    }
+  }
+  state->Fold({1'000'000});
+  std::map<uint64_t, std::string> records;
+  for (StateRecord& record : state->TakeChanges().written) records[record.id] = std::move(record.bytes);
+  ASSERT_TRUE(records.at(0).starts_with("TMS4"));
+  const auto opens = [&](const std::map<uint64_t, std::string>& from) {
+    return EntityState::Make(program)
+        ->Open(from.at(0),
+               [&](uint64_t id) -> Result<std::string> {
+                 const auto found = from.find(id);
+                 if (found == from.end()) return InternalError("a record is missing");
+                 return found->second;
+               })
+        .ok();
+  };
+  EXPECT_TRUE(opens(records));
+  EXPECT_FALSE(EntityState::Make(program)->Load(records.at(0)).ok()) << "its parts are not in it";
+  size_t of_folds = 0;
+  for (const auto& [id, bytes] : records) {
+    if (id == 0) continue;
+    std::map<uint64_t, std::string> damaged = records;
+    damaged[id][bytes.size() / 2] = static_cast<char>(damaged[id][bytes.size() / 2] + 1);
+    of_folds += opens(damaged) ? 0 : 1;  // records of rows are read when they are needed
+    damaged = records;
+    damaged.erase(id);
+    (void)opens(damaged);
+  }
+  EXPECT_GT(of_folds, 2U);
 }
 
 TEST(Folding, FewRowsAStepAreLeftAsTheyAre) {

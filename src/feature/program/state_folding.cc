@@ -92,6 +92,11 @@ class StateReader::Folds {
     Begin(summary);
     return AppendSaved(partials, reader_.scratch_.all_, sums_);
   }
+  Status Append(const FoldedRows& folded) {
+    TIDEMILL_RETURN_IF_ERROR(Append(folded.summary, folded.partials));
+    if (parts_ == 1) only_ = &folded;
+    return Ok();
+  }
   /// Rows [begin, end), of one fold.
   void Append(const RowStore& rows, size_t begin, size_t end) {
     Begin(StateSummary::Of(rows, begin, end));
@@ -109,6 +114,8 @@ class StateReader::Folds {
       for (auto& sum : sums_) sum->Clear();
     }
     summary_.Append(summary);
+    ++parts_;
+    only_ = nullptr;
   }
   void Finish() {
     if (summary_.rows == 0) return;
@@ -123,7 +130,11 @@ class StateReader::Folds {
       AppendVarint(saved.size(), one.partials);
       one.partials += saved;
     }
+    // What stays as it was stays where it lies.
+    if (only_ != nullptr && only_->partials == one.partials) one.record = only_->record;
     summary_ = {};
+    parts_ = 0;
+    only_ = nullptr;
   }
 
   StateReader& reader_;
@@ -131,6 +142,8 @@ class StateReader::Folds {
   StateScratch::Partials& sums_;
   const int64_t time_;
   StateSummary summary_;
+  size_t parts_ = 0;                  ///< that were put together since the last fold
+  const FoldedRows* only_ = nullptr;  ///< the one of them, where it was a fold already
   std::vector<FoldedRows> folded_;
 };
 
@@ -146,7 +159,7 @@ Status StateReader::FoldRows(int64_t time) {
   if (front.rows < StateTree::kTileRows) return Ok();
   if (front.rows / StateTree::kTileRows < program_.FoldsBetween(front.first_event, front.last_event, time)) return Ok();
   Folds folds(*this, time);
-  for (const FoldedRows& folded : tree_.folded()) TIDEMILL_RETURN_IF_ERROR(folds.Append(folded.summary, folded.partials));
+  for (const FoldedRows& folded : tree_.folded()) TIDEMILL_RETURN_IF_ERROR(folds.Append(folded));
   TIDEMILL_RETURN_IF_ERROR(
       tree_.VisitFront(*horizon, [&](StateChild& child, int level) { return FoldPart(child, level, time, folds); }));
   return tree_.ReplaceFront(*horizon, folds.Take());

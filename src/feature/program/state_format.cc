@@ -7,6 +7,8 @@ namespace {
 
 constexpr std::string_view kMagic = "TMS2";
 constexpr std::string_view kMagicFolded = "TMS3";  ///< the same with rows that were folded
+constexpr std::string_view kMagicParted = "TMS4";  ///< the same, these in records of their own
+constexpr size_t kSummaryBytes = 24;               ///< about
 constexpr size_t kChecksumBytes = 4;
 constexpr int kLevelsMax = 14;  ///< more than 2^60 rows
 constexpr size_t kChildrenMax = 1024;
@@ -50,10 +52,11 @@ Status StateTree::LoadAll(StateNode& node) {
 
 std::vector<StateTree::Record> StateTree::TakeRecords(std::vector<uint64_t>& removed) {
   std::vector<Record> records;
+  if (root_->dirty) AssignRecords(records);
   removed = std::move(removed_);
   removed_.clear();
   if (root_->dirty || !removed.empty()) {
-    records.push_back({0, SaveHead(false)});
+    records.insert(records.begin(), {0, SaveHead(false)});
     TakeDirty(*root_, records);
   }
   return records;
@@ -73,12 +76,18 @@ void StateTree::TakeDirty(StateNode& node, std::vector<Record>& records) {
 }
 
 std::string StateTree::SaveHead(bool inline_nodes) const {
-  std::string bytes(folded_.empty() ? kMagic : kMagicFolded);
+  const bool parted = !inline_nodes && !folded_records_.empty();
+  std::string bytes(folded_.empty() ? kMagic : parted ? kMagicParted : kMagicFolded);
   AppendVarint(program_->slot_types().size(), bytes);
   for (const Type type : program_->slot_types()) bytes += static_cast<char>(type);
   AppendFixed(program_->partials_fingerprint(), 8, bytes);
   AppendVarint(next_id_, bytes);
-  if (!folded_.empty()) SaveFolded(bytes);
+  if (parted) {
+    AppendVarint(folded_records_.size(), bytes);
+    for (size_t at = 0; at < folded_.size(); at += folded_records_.at(folded_[at].record)) AppendVarint(folded_[at].record, bytes);
+  } else if (!folded_.empty()) {
+    SaveFolded(folded_, bytes);
+  }
   AppendVarint(static_cast<uint64_t>(root_->level), bytes);
   SaveNode(*root_, inline_nodes, bytes);
   AppendChecksum(bytes);
@@ -128,7 +137,8 @@ void StateTree::SaveSummary(const StateSummary& summary, int64_t previous_event,
 // ---- loading
 
 Status StateTree::Load(std::string_view head, FetchRecord fetch) {
-  const bool has_folded = head.starts_with(kMagicFolded);
+  const bool parted = head.starts_with(kMagicParted);
+  const bool has_folded = parted || head.starts_with(kMagicFolded);
   if (!has_folded && !head.starts_with(kMagic)) return BadState("it begins with something else");
   TIDEMILL_ASSIGN_OR_RETURN(const std::string_view body, CheckedBody(head));
   VarintReader reader(body.substr(kMagic.size()));
@@ -142,7 +152,13 @@ Status StateTree::Load(std::string_view head, FetchRecord fetch) {
   const uint64_t next_id = reader.Unsigned();
   const bool hold = fingerprint == program_->partials_fingerprint();
   std::vector<FoldedRows> folded;
-  if (has_folded) TIDEMILL_RETURN_IF_ERROR(ReadFolded(reader, hold, folded));
+  std::map<uint64_t, size_t> folded_records;
+  if (has_folded && !hold) return BadState("it holds folded rows of another program or version");
+  if (parted) {
+    TIDEMILL_RETURN_IF_ERROR(ReadFoldedRecords(reader, fetch, folded, folded_records));
+  } else if (has_folded) {
+    TIDEMILL_RETURN_IF_ERROR(ReadFolded(reader, folded));
+  }
   const uint64_t level = reader.Unsigned();
   if (!reader.ok() || level == 0 || level > kLevelsMax) return BadState("it is damaged");
   TIDEMILL_ASSIGN_OR_RETURN(auto root, ReadNode(reader, static_cast<int>(level), hold));
@@ -161,35 +177,114 @@ Status StateTree::Load(std::string_view head, FetchRecord fetch) {
   folded_.clear();
   const bool dirty = root_->dirty;
   SetFolded(std::move(folded));
+  folded_records_ = std::move(folded_records);
   root_->dirty = dirty;
   return Ok();
 }
 
-void StateTree::SaveFolded(std::string& bytes) const {
-  AppendVarint(folded_.size(), bytes);
+void StateTree::SaveFolded(std::span<const FoldedRows> folded, std::string& bytes) {
+  AppendVarint(folded.size(), bytes);
   int64_t previous_event = 0;
-  for (const FoldedRows& folded : folded_) {
-    SaveSummary(folded.summary, previous_event, bytes);
-    previous_event = folded.summary.last_event;
-    AppendVarint(folded.partials.size(), bytes);
-    bytes += folded.partials;
+  for (const FoldedRows& one : folded) {
+    SaveSummary(one.summary, previous_event, bytes);
+    previous_event = one.summary.last_event;
+    AppendVarint(one.partials.size(), bytes);
+    bytes += one.partials;
   }
 }
 
-Status StateTree::ReadFolded(VarintReader& reader, bool hold, std::vector<FoldedRows>& folded) const {
-  if (!hold) return BadState("it holds folded rows of another program or version");
+/// After those that are there already.
+Status StateTree::ReadFolded(VarintReader& reader, std::vector<FoldedRows>& folded) {
   const uint64_t count = reader.Unsigned();
   int64_t previous_event = 0;
   for (uint64_t i = 0; i < count && reader.ok(); ++i) {
+    const bool first = folded.empty();
+    const int64_t last_event = first ? 0 : folded.back().summary.last_event;
     FoldedRows& one = folded.emplace_back();
     one.summary = ReadSummary(reader, previous_event);
     one.partials = reader.Bytes(reader.Unsigned());
-    const bool in_order = i == 0 || one.summary.first_event > previous_event;
     previous_event = one.summary.last_event;
+    const bool in_order = first || one.summary.first_event > last_event;
     if (one.summary.rows == 0 || previous_event < one.summary.first_event || !in_order) return BadState("it is damaged");
   }
-  if (!reader.ok() || folded.empty()) return BadState("it is damaged");
+  if (!reader.ok() || count == 0) return BadState("it is damaged");
   return Ok();
+}
+
+Status StateTree::ReadFoldedRecords(VarintReader& reader, const FetchRecord& fetch, std::vector<FoldedRows>& folded,
+                                    std::map<uint64_t, size_t>& records) const {
+  const uint64_t count = reader.Unsigned();
+  if (!fetch || count == 0) return BadState("its parts are missing");
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t id = reader.Unsigned();
+    if (!reader.ok() || id == 0 || records.contains(id)) return BadState("it is damaged");
+    TIDEMILL_ASSIGN_OR_RETURN(const std::string bytes, fetch(id));
+    TIDEMILL_ASSIGN_OR_RETURN(const std::string_view body, CheckedBody(bytes));
+    VarintReader part(body);
+    const size_t before = folded.size();
+    TIDEMILL_RETURN_IF_ERROR(ReadFolded(part, folded));
+    if (!part.AtEnd()) return BadState("it is longer than it should be");
+    for (size_t at = before; at < folded.size(); ++at) folded[at].record = id;
+    records[id] = folded.size() - before;
+  }
+  return Ok();
+}
+
+/// Records stay as long as all of their folds do, so that a change rewrites those near it.
+void StateTree::AssignRecords(std::vector<Record>& records) {
+  size_t bytes = 0;
+  for (const FoldedRows& one : folded_) bytes += one.partials.size() + kSummaryBytes;
+  if (bytes <= kFoldBytes) {
+    for (FoldedRows& one : folded_) one.record = 0;
+    for (const auto& [id, count] : folded_records_) removed_.push_back(id);
+    folded_records_.clear();
+    return;
+  }
+  ForgetBrokenRecords();
+  for (size_t at = 0; at < folded_.size();) {
+    if (folded_[at].record != 0) {
+      at += folded_records_.at(folded_[at].record);
+      continue;
+    }
+    size_t end = at;
+    for (size_t taken = 0; end < folded_.size() && folded_[end].record == 0 && (end == at || taken < kFoldBytes); ++end)
+      taken += folded_[end].partials.size() + kSummaryBytes;
+    RecordFolds(at, end, records);
+    at = end;
+  }
+}
+
+/// Folds whose record does not hold what it should, or is small and followed by such ones, are to be recorded anew.
+void StateTree::ForgetBrokenRecords() {
+  std::map<uint64_t, size_t> counts;
+  std::map<uint64_t, size_t> bytes;
+  for (const FoldedRows& one : folded_) {
+    ++counts[one.record];
+    bytes[one.record] += one.partials.size() + kSummaryBytes;
+  }
+  const auto forget = [&](uint64_t id) {
+    for (FoldedRows& one : folded_) one.record = one.record == id ? 0 : one.record;
+    folded_records_.erase(id);
+    removed_.push_back(id);
+  };
+  const std::map<uint64_t, size_t> before = folded_records_;
+  for (const auto& [id, count] : before) {
+    if (counts[id] != count) forget(id);
+  }
+  for (size_t at = 1; at < folded_.size(); ++at) {
+    const uint64_t id = folded_[at - 1].record;
+    if (id != 0 && folded_[at].record == 0 && bytes[id] < kFoldBytes / 2) forget(id);
+  }
+}
+
+void StateTree::RecordFolds(size_t begin, size_t end, std::vector<Record>& records) {
+  const uint64_t id = next_id_++;
+  for (size_t at = begin; at < end; ++at) folded_[at].record = id;
+  folded_records_[id] = end - begin;
+  std::string bytes;
+  SaveFolded(std::span(folded_).subspan(begin, end - begin), bytes);
+  AppendChecksum(bytes);
+  records.push_back({id, std::move(bytes)});
 }
 
 /// What came in one piece has no records yet. Returns whether there is any such node.

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +60,7 @@ struct StateNode {
 struct FoldedRows {
   StateSummary summary;
   std::string partials;  ///< as those of a part
+  uint64_t record = 0;   ///< that holds it, as it is; 0: none but the head's
 };
 
 /// Reads the record of a node that was saved apart.
@@ -72,6 +75,8 @@ class StateTree {
  public:
   static constexpr size_t kTileRows = 64;
   static constexpr size_t kFanOut = 16;
+  /// Folded rows of more bytes lie in records of their own, each of about so many, unless one fold has more.
+  static constexpr size_t kFoldBytes = 8192;
 
   explicit StateTree(std::shared_ptr<const CompiledProgram> program);
 
@@ -143,8 +148,13 @@ class StateTree {
   bool RemoveFront(StateNode& node, int64_t horizon, bool newest);
   Status ListRecords(StateChild& child, int level, std::vector<uint64_t>& ids);
   void SetFolded(std::vector<FoldedRows> folded);
-  void SaveFolded(std::string& bytes) const;
-  Status ReadFolded(VarintReader& reader, bool hold, std::vector<FoldedRows>& folded) const;
+  static void SaveFolded(std::span<const FoldedRows> folded, std::string& bytes);
+  static Status ReadFolded(VarintReader& reader, std::vector<FoldedRows>& folded);
+  Status ReadFoldedRecords(VarintReader& reader, const FetchRecord& fetch, std::vector<FoldedRows>& folded,
+                           std::map<uint64_t, size_t>& records) const;
+  void AssignRecords(std::vector<Record>& records);
+  void ForgetBrokenRecords();
+  void RecordFolds(size_t begin, size_t end, std::vector<Record>& records);
   Status Discard(StateChild& child, int level);
   Status VisitTiles(StateNode& node, const std::function<Status(const RowStore& rows)>& visit);
 
@@ -168,6 +178,7 @@ class StateTree {
   uint64_t next_id_ = 1;
   std::vector<uint64_t> removed_;
   std::vector<FoldedRows> folded_;
+  std::map<uint64_t, size_t> folded_records_;  ///< how many of them each record holds; empty: the head has all
   size_t rows_behind_ = 0;
   bool saved_partials_hold_ = true;  ///< those in records that were not read yet
   RowStore decoded_;                 ///< for changes in the middle
