@@ -41,7 +41,9 @@ struct WindowPlan {
     if (hop > 0 && start > kEarliest) start = AddTimes(start, -((start % hop + hop) % hop));
     return limit == kForever ? start : std::max(start, AddTimes(t, -limit));
   }
-  int64_t End(int64_t t) const { return AddTimes(t, -delay); }
+  int64_t End(int64_t t) const { return EndOf(t, delay); }
+  /// At the latest time that there is (infinity) every delay is over, as for a row that comes after it by adding the delay.
+  static int64_t EndOf(int64_t t, int64_t delay) { return t == kForever ? kForever : AddTimes(t, -delay); }
   bool SameRows(const WindowPlan& other) const {
     return delay == other.delay && reach == other.reach && hop == other.hop && session == other.session && limit == other.limit;
   }

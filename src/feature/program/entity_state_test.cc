@@ -468,6 +468,56 @@ TEST(EntityState, AnswersDependOnlyOnTheSetOfRows) {
   }
 }
 
+/// The kernel of batch and the states of online take the same rows also where adding or taking away a delay leaves the range of times.
+TEST(EntityKernel, TheLatestTimeIsAfterEveryDelay) {
+  constexpr int64_t kLatest = std::numeric_limits<int64_t>::max();
+  constexpr int64_t kEarliest = std::numeric_limits<int64_t>::min();
+  Program program;
+  program.columns = {{"x", Type::kInt64}};
+  for (const int64_t delay : {int64_t{0}, 5 * kSecond}) {
+    for (const auto& [window, session] :
+         {std::pair<std::optional<Duration>, std::optional<Duration>>{{}, {}}, {Duration{60 * kSecond}, {}}, {{}, Duration{2 * kSecond}}}) {
+      for (const char* function : {"sum", "last"}) {
+        Aggregate aggregate;
+        aggregate.function = function;
+        aggregate.arguments = {testing::Col(0, Type::kInt64)};
+        aggregate.type = Type::kInt64;
+        aggregate.delay = Duration{delay};
+        aggregate.window = window;
+        aggregate.session = session;
+        program.outputs.push_back({"o", testing::Col(static_cast<int>(program.aggregates.size()), Type::kInt64), {}});
+        program.aggregates.push_back(aggregate);
+      }
+    }
+  }
+  const std::vector<int64_t> events = {kEarliest + 1, kEarliest + kSecond, 0, kLatest - 60 * kSecond, kLatest - 6 * kSecond,
+                                       kLatest - 5 * kSecond, kLatest - kSecond, kLatest - 1, kLatest};
+  const auto compiled = CompiledProgram::Make(program);
+  ASSERT_TRUE(compiled.ok());
+  const auto state = EntityState::Make(program);
+  EntityKernel sliding(*compiled);
+  EntityKernel jumping(*compiled);
+  int64_t sequence = 0;
+  for (const int64_t event : events) {
+    ++sequence;
+    ASSERT_TRUE(state->Update({{event}, {event}, sequence, {sequence * 1000}}).ok());
+    for (EntityKernel* kernel : {&sliding, &jumping}) kernel->Add(event, event, sequence, std::vector<Datum>{Datum::Integer(sequence * 1000)});
+  }
+  std::vector<Datum> outputs(program.outputs.size());
+  for (const int64_t time : {kEarliest + 1, kEarliest + 3 * kSecond, kEarliest + 7 * kSecond, int64_t{0}, kLatest - 10 * kSecond, kLatest - 6 * kSecond,
+                             kLatest - 1, kLatest}) {
+    const std::vector<Value> online = state->Query({time});
+    for (EntityKernel* kernel : {&sliding, &jumping}) {
+      if (kernel == &jumping) kernel->Query(0, outputs);
+      kernel->Query(time, outputs);
+      for (size_t i = 0; i < outputs.size(); ++i)
+        EXPECT_EQ(ToValue(outputs[i], Type::kInt64), online[i]) << "output " << i << " at " << time << (kernel == &jumping ? ", jumping" : "");
+    }
+  }
+  EXPECT_EQ(state->Query({kLatest})[6], Value(int64_t{45'000})) << "every row is in, five seconds late or not";
+  EXPECT_EQ(state->Query({kLatest - 1})[6], Value(int64_t{15'000}));
+}
+
 TEST(EntityKernel, SlidesToWhatTheOracleSays) {
   std::mt19937_64 random(20130502);
   for (int round = 0; round < 300; ++round) {

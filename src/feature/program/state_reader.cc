@@ -47,7 +47,7 @@ Status StateReader::Query(int64_t time, std::span<Datum> outputs) {
 Status StateReader::QueryWindows(int64_t time, int64_t delay) {
   TIDEMILL_RETURN_IF_ERROR(FindSpans(time, delay));
   const std::span<const Span> spans(scratch_.spans_);
-  int64_t end = AddTimes(time, -delay);
+  int64_t end = WindowPlan::EndOf(time, delay);
   for (size_t i = 0; i < spans.size(); ++i) {
     TIDEMILL_RETURN_IF_ERROR(AddSegment(spans.subspan(i), spans[i].start, end, time, i == 0));
     end = std::min(end, spans[i].start);
