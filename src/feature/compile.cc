@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "base/text_distance.h"
@@ -32,7 +31,7 @@ std::string FunctionName(const Json& tree) { return tree.value("function_name", 
 
 /// Written in another way: count(*), sum(DISTINCT x).
 bool IsInternalAggregate(const std::string& name) {
-  return name == "count_rows" || (name.ends_with("_distinct") && name != "approx_count_distinct");
+  return name == "count_rows" || name.starts_with("decimal_") || (name.ends_with("_distinct") && name != "approx_count_distinct");
 }
 
 /// The kernel's aggregate for a function of DuckDB, or "".
@@ -195,12 +194,12 @@ class AggregateScope : public ExpressionScope {
     TIDEMILL_RETURN_IF_ERROR(Adapt(tree, written, compiler, aggregate, arguments, conditions));
     if (HasSketch(aggregate.function)) aggregate.max_events = feature_.max_events;
     TIDEMILL_RETURN_IF_ERROR(SetFilter(tree, compiler, aggregate, std::move(conditions)));
-    const std::optional<DecimalShape> shape = arguments.empty() ? std::nullopt : arguments[0].decimal;
+    const bool units = !arguments.empty() && arguments[0].decimal && TakesUnits(aggregate.function);
+    const DecimalShape shape = units ? *arguments[0].decimal : DecimalShape{};
     TIDEMILL_RETURN_IF_ERROR(SetArguments(tree, written, compiler, aggregate, std::move(arguments)));
-    const bool units = shape && TakesUnits(aggregate.function);
     const std::string function = aggregate.function;
     TypedExpression result = Add(std::move(aggregate));
-    return units ? FromUnits(function, std::move(result), *shape) : std::move(result);
+    return units ? FromUnits(function, std::move(result), shape) : std::move(result);
   }
 
   /// What DuckDB writes as several functions is one aggregate here: count(DISTINCT x), count_if(x), any_value(x).
@@ -259,6 +258,9 @@ class AggregateScope : public ExpressionScope {
     if (wanted != nullptr) {
       TIDEMILL_ASSIGN_OR_RETURN(parameter, TakeParameter(tree, written, compiler, aggregate.function, arguments));
     }
+    if (!arguments.empty() && arguments[0].decimal) {
+      wanted = SetDecimalFunction(aggregate.function, arguments[0].decimal->scale, wanted, parameter);
+    }
     std::vector<Type> types;
     for (TypedExpression& argument : arguments) {
       TIDEMILL_ASSIGN_OR_RETURN(argument, AsUnits(tree, compiler, aggregate.function, std::move(argument)));
@@ -277,29 +279,46 @@ class AggregateScope : public ExpressionScope {
     return Ok();
   }
 
-  /// Where the result is as exact, aggregates take decimals as integers of their last digit's unit; else as numbers.
+  /// What adds up decimals, or finds what lies between them, has a function of its own; its parameter.
+  static const AggregateParameter* SetDecimalFunction(std::string& function, int64_t scale, const AggregateParameter* wanted,
+                                                      Expression& parameter) {
+    if (function.starts_with("sum") || function.starts_with("avg")) {
+      function = "decimal_" + function;
+      parameter = ConstantOf(scale, Type::kInt64);
+    } else if (function == "median" || function == "quantile_cont") {
+      if (function == "median") parameter = ConstantOf(0.5, Type::kDouble);
+      function = "decimal_quantile";
+    } else {
+      return wanted;
+    }
+    return ParameterOf(function);
+  }
+
+  /// Where the result is as exact, aggregates take decimals as integers of their last digit's unit, or as keys where 64 bits
+  /// don't hold these; else as numbers.
   static bool TakesUnits(const std::string& function) {
-    static const std::vector<std::string> kNames = {"count", "count_distinct", "approx_count_distinct", "sum",   "sum_distinct",
-                                                    "avg",   "avg_distinct",   "min",                   "max",   "first",
-                                                    "last",  "lag",            "arg_min",               "arg_max", "mode"};
-    return std::find(kNames.begin(), kNames.end(), function) != kNames.end();
+    static const std::vector<std::string> kNames = {"count",   "count_distinct", "approx_count_distinct", "sum",    "sum_distinct",
+                                                    "avg",     "avg_distinct",   "min",                   "max",    "first",
+                                                    "last",    "lag",            "arg_min",               "arg_max", "mode",
+                                                    "median",  "quantile_cont"};
+    return function.starts_with("decimal_") || std::find(kNames.begin(), kNames.end(), function) != kNames.end();
   }
 
   static Result<TypedExpression> AsUnits(const Json& tree, const ExpressionCompiler& compiler, const std::string& function,
                                          TypedExpression value) {
     if (!value.decimal || !TakesUnits(function)) return compiler.AsColumnType(tree, std::move(value));
+    if (value.decimal->width > kShortDigits)
+      return TypedExpression{CallOf("decimal_key", Type::kText, {std::move(value.expression)})};
     return TypedExpression{CallOf("decimal_units", Type::kInt64, {std::move(value.expression)})};
   }
 
   /// What an aggregate over units stands for.
   static TypedExpression FromUnits(const std::string& function, TypedExpression result, DecimalShape shape) {
     if (function.find("count") != std::string::npos) return result;
-    if (function.starts_with("avg")) {
-      const double unit = std::pow(10.0, static_cast<double>(shape.scale));
-      return {CallOf("/", Type::kDouble, {std::move(result.expression), ConstantOf(unit, Type::kDouble)})};
-    }
-    TypedExpression decimal{CallOf("decimal_of_units", Type::kDecimal, {std::move(result.expression)})};
-    if (function.starts_with("sum")) shape.width = kDecimalDigitsMax;
+    if (function.starts_with("decimal_avg")) return result;
+    if (function.starts_with("decimal_sum")) shape.width = kDecimalDigitsMax;
+    const bool key = result.expression.type == Type::kText;
+    TypedExpression decimal{CallOf(key ? "decimal_of_key" : "decimal_of_units", Type::kDecimal, {std::move(result.expression)})};
     decimal.decimal = shape;
     return decimal;
   }

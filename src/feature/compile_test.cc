@@ -172,7 +172,8 @@ TEST_F(CompileTest, AggregatesOfDecimals) {
   for (const Aggregate& aggregate : program->aggregates)
     types += fmt::format("{}({}) ", aggregate.function, TypeName(aggregate.arguments[0].type));
   EXPECT_EQ(types,
-            "sum(integer) min(integer) avg(integer) count_distinct(integer) list(number) quantile_cont(number) stddev_samp(number) ");
+            "decimal_sum(integer) min(integer) decimal_avg(text) count_distinct(text) list(number) decimal_quantile(text) "
+            "stddev_samp(number) ");
   types.clear();
   for (const Field& field : program->OutputFields()) types += fmt::format("{} ", TypeName(field.type));
   EXPECT_EQ(types, "number number number integer number[] number number ");
@@ -214,6 +215,7 @@ TEST_F(CompileTest, MistakesInExpressions) {
   EXPECT_EQ(CompileOne("date_trunc('fortnight', t)").error().code, "bad_literal");
   EXPECT_EQ(CompileOne("d::DECIMAL(38,20) * e::DECIMAL(38,19)").error().code, "argument_types");
   EXPECT_EQ(CompileOne("decimal_units(1.5)").error().code, "unknown_function");
+  EXPECT_EQ(Compile({Feature("f", "decimal_sum(i, 2)")}).error().code, "unknown_function");
   EXPECT_EQ(CompileOne("b = t").error().code, "argument_types");
   EXPECT_EQ(CompileOne("(SELECT 1)").error().code, "unsupported_expression");
 }

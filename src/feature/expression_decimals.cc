@@ -12,10 +12,6 @@
 namespace tidemill {
 namespace {
 
-/// Results that 64 bits hold stay there, as DuckDB has it: of decimals of up to so many digits, unless so many stand behind the
-/// point.
-constexpr int64_t kShortDigits = 18;
-
 Expression WholeNumber(int64_t value) { return ConstantOf(value, Type::kInt64); }
 
 TypedExpression AsDecimal(TypedExpression value, DecimalShape shape) {
@@ -36,6 +32,8 @@ int64_t DigitsOfBoth(DecimalShape a, DecimalShape b) {
 
 bool IsCutOff(const std::string& name) { return name == "floor" || name == "ceil" || name == "trunc"; }
 
+/// Results that 64 bits hold stay there, as DuckDB has it: of decimals of up to so many digits, unless so many stand behind the
+/// point.
 int64_t ShortOrFull(int64_t width, int64_t widest, bool may_be_short) {
   return width > kShortDigits && widest <= kShortDigits && may_be_short ? kShortDigits
                                                                         : std::min<int64_t>(width, kDecimalDigitsMax);

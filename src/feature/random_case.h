@@ -151,7 +151,7 @@ class CaseMaker {
     const Expression number = Col(0, Type::kDouble);
     const Expression integer = Col(2, Type::kInt64);
     const Expression text = Col(3, Type::kText);
-    switch (Below(14)) {
+    switch (Below(15)) {
       case 0:
         return Call("*", Type::kDouble, {number, Col(1, Type::kDouble)});
       case 1:
@@ -164,6 +164,9 @@ class CaseMaker {
         return Call("//", Type::kInt64, {integer, Call("length", Type::kInt64, {text})});
       case 5:
         return number;
+      case 6:
+        return Call("decimal_key", Type::kText,
+                    {Call("decimal", Type::kDecimal, {integer, Const(int64_t{38}, Type::kInt64), Const(int64_t{19}, Type::kInt64)})});
       default: {
         const size_t column = Below(program.columns.size());
         return Col(static_cast<int>(column), program.columns[column].type);

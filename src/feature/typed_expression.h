@@ -17,6 +17,9 @@ struct DecimalShape {
   bool operator==(const DecimalShape&) const = default;
 };
 
+/// Decimals of up to so many digits are whole numbers that 64 bits hold.
+constexpr int64_t kShortDigits = 18;
+
 /// An expression while it is compiled.
 struct TypedExpression {
   Expression expression;

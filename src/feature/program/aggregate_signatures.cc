@@ -4,11 +4,12 @@
 
 #include "base/text_distance.h"
 #include "feature/program/aggregates.h"
+#include "feature/program/decimals.h"
 
 namespace tidemill {
 namespace {
 
-enum class Shape { kNone, kAny, kPlain, kNumber, kNumberOrInteger, kBool };
+enum class Shape { kNone, kAny, kPlain, kNumber, kNumberOrInteger, kUnits, kBool };
 
 struct Kind {
   std::string_view name;
@@ -22,6 +23,7 @@ struct Kind {
 constexpr AggregateParameter kRowsBack = {Type::kInt64, 0, 1e6, "a number of rows, from 0 to 1000000", 1};
 constexpr AggregateParameter kFraction = {Type::kDouble, 0, 1, "a fraction from 0 to 1", {}};
 constexpr AggregateParameter kHowMany = {Type::kInt64, 1, 1000, "how many, from 1 to 1000", {}};
+constexpr AggregateParameter kDigits = {Type::kInt64, 0, kDecimalDigitsMax, "a number of digits, from 0 to 38", {}};
 constexpr AggregateParameter kHalfLife = {
     Type::kInt64, 1,   36'500.0 * static_cast<double>(kMicrosPerDay), "a length of time above 0, for instance INTERVAL 7 DAYS",
     {},           true};
@@ -66,6 +68,12 @@ const std::vector<Kind>& Kinds() {
       {"top_k", {Shape::kPlain}, &kHowMany, true, Kind::kList},
       {"list", {Shape::kPlain}, &kHowMany, false, Kind::kList},
       {"ewm_mean", {Shape::kNumber}, &kHalfLife, true, Type::kDouble},
+      // Of decimals, which are counted in units of their last digit: integers, or the keys of those that 64 bits don't hold.
+      {"decimal_sum", {Shape::kUnits}, &kDigits, true, Type::kText},
+      {"decimal_avg", {Shape::kUnits}, &kDigits, true, Type::kDouble},
+      {"decimal_sum_distinct", {Shape::kUnits}, &kDigits, true, Type::kText},
+      {"decimal_avg_distinct", {Shape::kUnits}, &kDigits, true, Type::kDouble},
+      {"decimal_quantile", {Shape::kUnits}, &kFraction, true, std::nullopt},
   };
   return kKinds;
 }
@@ -88,6 +96,8 @@ bool Fits(Shape shape, Type type) {
       return type == Type::kDouble;
     case Shape::kNumberOrInteger:
       return type == Type::kDouble || type == Type::kInt64;
+    case Shape::kUnits:
+      return type == Type::kInt64 || type == Type::kText;
     case Shape::kBool:
       return type == Type::kBool;
   }
@@ -114,7 +124,8 @@ size_t RowArgumentsOf(std::string_view function) {
 }
 
 bool HasSketch(std::string_view function) {
-  return (function.ends_with("_distinct") && function != "approx_count_distinct") || function == "median" || function == "quantile_cont" || function == "mode" ||
+  return (function.ends_with("_distinct") && function != "approx_count_distinct") || function == "median" || function == "quantile_cont" ||
+         function == "decimal_quantile" || function == "mode" ||
          function == "top_k";
 }
 

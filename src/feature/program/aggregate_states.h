@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "feature/program/aggregates.h"
+#include "feature/program/decimal_sum.h"
 #include "feature/program/exact_moments.h"
 #include "feature/program/value_keys.h"
 
@@ -100,6 +101,57 @@ class IntegerSum {
   bool mean_;
   __int128 sum_ = 0;
   int64_t count_ = 0;
+};
+
+/// sum, avg of decimals.
+class SumOfDecimals {
+ public:
+  static constexpr bool kOfUnits = true;
+  explicit SumOfDecimals(const AggregatePlan& plan) : plan_(plan) {}
+  void Add(const TakenRow& row) { Change(ValueOf(row), 1); }
+  void Subtract(const TakenRow& row) { Change(ValueOf(row), -1); }
+  template <class Key>
+  void AddValue(const Key& key) {
+    Change(ValueOf(key), 1);
+  }
+  template <class Key>
+  void SubtractValue(const Key& key) {
+    Change(ValueOf(key), -1);
+  }
+  void Add(const SumOfDecimals& other) { sum_.Add(other.sum_), count_ += other.count_; }
+  size_t heap_bytes() const { return 0; }
+  void Save(std::string& bytes) const {
+    AppendSigned(count_, bytes);
+    sum_.Save(bytes);
+  }
+  bool AddSaved(VarintReader& reader) { return AddSavedCount(reader, count_) && sum_.AddSaved(reader); }
+  void Clear() { sum_.Clear(), count_ = 0; }
+  Datum Result() { return ResultFor(plan_); }
+  Datum ResultFor(const AggregatePlan& plan) { return DoubledResult(plan, 0); }
+  /// A sum multiplied by two so many times. One that 128 bits don't hold is an empty text, which is no key.
+  Datum DoubledResult(const AggregatePlan& plan, int doublings) {
+    if (count_ == 0) return Datum::Null();
+    if (plan.function.starts_with("decimal_avg")) return Datum::Number(sum_.Mean(std::max<int64_t>(count_, 1), static_cast<int>(plan.parameter)));
+    const std::optional<__int128> value = sum_.Value(doublings);
+    key_ = value ? DecimalKey(*value) : std::string();
+    return Datum::Text(key_);
+  }
+
+ private:
+  static __int128 ValueOf(int64_t units) { return units; }
+  static __int128 ValueOf(std::string_view key) { return DecimalOfKey(key).value_or(0); }
+  static __int128 ValueOf(const TakenRow& row) {
+    return row.plan.argument == Type::kInt64 ? ValueOf(row.Integer()) : ValueOf(row.Value().text);
+  }
+  void Change(__int128 value, int sign) {
+    sum_.Add(sign > 0 ? value : -value);
+    count_ += sign;
+  }
+
+  AggregatePlan plan_;
+  DecimalSum sum_;
+  int64_t count_ = 0;
+  std::string key_;
 };
 
 /// sum, avg of numbers.
@@ -288,15 +340,15 @@ class AllOrAny {
 /// sum(DISTINCT x) and the like: each value once. Of more than max_events values a sample stands for all: those from the lowest level
 /// on from which there are at most max_events, where half of all values are in level 1 or above, a quarter in 2, and so on, by a
 /// hash. Means and moments are those of the sample, a sum is multiplied by how much of the whole it is.
-template <class State>
+template <class State, class Key = int64_t>
 class OfDistinct {
  public:
   explicit OfDistinct(const AggregatePlan& plan) : plan_(plan), numbers_(plan.argument == Type::kDouble) { Clear(); }
   /// Forgets what the sample does not need: nothing can be subtracted any more.
   void KeepSampleOnly() { sample_only_ = true; }
 
-  void Add(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), 1); }
-  void Subtract(const TakenRow& row) { Change(KeyOf<int64_t>(row.Value(), row.plan.argument), -1); }
+  void Add(const TakenRow& row) { Change(KeyOf<Key>(row.Value(), row.plan.argument), 1); }
+  void Subtract(const TakenRow& row) { Change(KeyOf<Key>(row.Value(), row.plan.argument), -1); }
   void Add(const OfDistinct& other) {
     RaiseTo(other.lowest_);
     for (const auto& [key, rows] : other.rows_) Change(key, rows);
@@ -312,6 +364,7 @@ class OfDistinct {
   Datum ResultFor(const AggregatePlan& plan) {
     const int level = SampleLevel();
     State& state = StateFrom(level);
+    if constexpr (requires { state.DoubledResult(plan, level); }) return state.DoubledResult(plan, level);
     Datum result;
     if constexpr (requires { state.ResultFor(plan); }) {
       result = state.ResultFor(plan);
@@ -320,11 +373,17 @@ class OfDistinct {
     }
     return level > 0 && plan.function.starts_with("sum") ? Multiplied(result, plan.argument, level) : result;
   }
-  size_t heap_bytes() const { return rows_.size() * 40 + states_.capacity() * sizeof(std::pair<int, State>); }
+  size_t heap_bytes() const {
+    size_t bytes = rows_.size() * (32 + sizeof(Key)) + states_.capacity() * sizeof(std::pair<int, State>);
+    if constexpr (!std::is_same_v<Key, int64_t>) {
+      for (const auto& [key, rows] : rows_) bytes += KeyHeapBytes(key);
+    }
+    return bytes;
+  }
   void Save(std::string& bytes) const {
     AppendVarint(static_cast<uint64_t>(lowest_), bytes);
     AppendVarint(rows_.size(), bytes);
-    for (const auto& [key, rows] : rows_) AppendSigned(key, bytes);
+    for (const auto& [key, rows] : rows_) SaveKey(key, bytes);
   }
   bool AddSaved(VarintReader& reader) {
     const uint64_t lowest = reader.Unsigned();
@@ -332,7 +391,7 @@ class OfDistinct {
     if (!reader.ok() || lowest >= kLevels) return false;
     RaiseTo(static_cast<int>(lowest));
     for (uint64_t i = 0; i < count; ++i) {
-      const int64_t key = reader.Signed();
+      Key key = LoadKey<Key>(reader);
       if (!reader.ok()) return false;
       Change(key, 1);
     }
@@ -341,7 +400,7 @@ class OfDistinct {
 
  private:
   static constexpr int kLevels = 65;
-  static int LevelOfKey(int64_t key) { return std::countl_zero(KeyHash(key)); }
+  static int LevelOfKey(const Key& key) { return std::countl_zero(KeyHash(key)); }
 
   static Datum Multiplied(const Datum& sum, Type type, int level) {
     if (sum.null) return sum;
@@ -350,7 +409,7 @@ class OfDistinct {
     return whole == static_cast<int64_t>(whole) ? Datum::Integer(static_cast<int64_t>(whole)) : Datum::Null();
   }
 
-  void Change(int64_t key, int64_t change) {
+  void Change(const Key& key, int64_t change) {
     const int level = LevelOfKey(key);
     if (level < lowest_) return;
     int64_t& rows = rows_[key];
@@ -362,16 +421,15 @@ class OfDistinct {
     for (auto& [from, state] : states_) {
       if (level >= from) ChangeValue(state, key, appears);
     }
-    if (goes) rows_.erase(key);
+    if (goes) rows_.erase(rows_.find(key));
     while (sample_only_ && rows_.size() > plan_.max_events && lowest_ + 1 < kLevels) RaiseTo(lowest_ + 1);
   }
 
-  void ChangeValue(State& state, int64_t key, bool appears) const {
-    if (numbers_) {
-      appears ? state.AddValue(KeyNumber(key)) : state.SubtractValue(KeyNumber(key));
-    } else {
-      appears ? state.AddValue(key) : state.SubtractValue(key);
+  void ChangeValue(State& state, const Key& key, bool appears) const {
+    if constexpr (std::is_same_v<Key, int64_t> && !requires { State::kOfUnits; }) {
+      if (numbers_) return appears ? state.AddValue(KeyNumber(key)) : state.SubtractValue(KeyNumber(key));
     }
+    appears ? state.AddValue(key) : state.SubtractValue(key);
   }
 
   void RaiseTo(int level) {
@@ -408,7 +466,7 @@ class OfDistinct {
   const AggregatePlan plan_;
   const bool numbers_;
   bool sample_only_ = false;
-  std::unordered_map<int64_t, int64_t> rows_;  ///< how many rows have the value, by its key; of those from the lowest level on
+  std::unordered_map<Key, int64_t> rows_;  ///< how many rows have the value, by its key; of those from the lowest level on
   int lowest_ = 0;
   std::array<int64_t, kLevels> in_level_{};    ///< how many values are
   std::vector<std::pair<int, State>> states_;  ///< of the values from that level on
@@ -418,6 +476,11 @@ class OfDistinct {
 template <class Make>
 auto WithState(const AggregatePlan& plan, Make make) -> std::optional<decltype(make(std::type_identity<Count>()))> {
   const std::string_view name = plan.function;
+  if (name == "decimal_sum" || name == "decimal_avg") return make(std::type_identity<SumOfDecimals>());
+  if (name == "decimal_sum_distinct" || name == "decimal_avg_distinct") {
+    return plan.argument == Type::kInt64 ? make(std::type_identity<OfDistinct<SumOfDecimals>>())
+                                         : make(std::type_identity<OfDistinct<SumOfDecimals, std::string>>());
+  }
   if (name == "sum_distinct" || name == "avg_distinct") {
     return plan.argument == Type::kInt64 ? make(std::type_identity<OfDistinct<IntegerSum>>())
                                          : make(std::type_identity<OfDistinct<NumberSum>>());

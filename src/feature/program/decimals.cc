@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "feature/program/decimal_sum.h"
 #include "feature/program/functions.h"
 #include "feature/program/number_words.h"
 
@@ -128,6 +129,15 @@ Datum DecimalToText(const Datum& a, const Datum& width, const Datum& scale, Text
   return Datum::Text(text);
 }
 
+Datum DecimalAsKey(const Datum& a, TextPool& texts) {
+  std::string& text = texts.Add();
+  text = DecimalKey(a.decimal());
+  return Datum::Text(text);
+}
+Datum KeyAsDecimal(const Datum& a) {
+  const std::optional<__int128> value = DecimalOfKey(a.text);
+  return value ? Datum::Decimal(*value) : Datum::Failed();
+}
 Datum IntegerAsDecimal(const Datum& a) { return Datum::Decimal(a.integer); }
 Datum DecimalAsInteger(const Datum& a) {
   const __int128 value = a.decimal();
@@ -225,6 +235,8 @@ const std::vector<ScalarFunction>& Decimals() {
       {"decimal_to_integer", {kX, kI}, kI, Strict2<DecimalToInteger>},
       {"decimal_to_text", {kX, kI, kI}, kT, Strict3<DecimalToText>},
       {"decimal_of_units", {kI}, kX, Strict1<IntegerAsDecimal>},
+      {"decimal_of_key", {kT}, kX, Strict1<KeyAsDecimal>},
+      {"decimal_key", {kX}, kT, Strict1<DecimalAsKey>},
       {"decimal_units", {kX}, kI, Strict1<DecimalAsInteger>},
       {"+", {kX, kX, kI}, kX, Strict3<AddDecimals>},
       {"-", {kX, kX, kI}, kX, Strict3<SubtractDecimals>},

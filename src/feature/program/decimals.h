@@ -9,6 +9,8 @@
 namespace tidemill {
 
 constexpr int kDecimalDigitsMax = 38;
+/// The largest whole number of so many digits.
+constexpr __int128 kWholeMax = __int128{9'999'999'999'999'999'999U} * 10'000'000'000'000'000'000U + 9'999'999'999'999'999'999U;
 
 /// "-125": nullopt for what is no whole number of at most 38 digits.
 std::optional<__int128> ParseWhole(std::string_view digits);

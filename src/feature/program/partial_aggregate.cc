@@ -267,6 +267,7 @@ std::string_view PartialNameOf(std::string_view function) {
   const bool distinct = function.ends_with(kDistinct) && function != "count_distinct";
   const std::string_view base = distinct ? function.substr(0, function.size() - kDistinct.size()) : function;
   if (base == "sum" || base == "avg") return distinct ? "sum_distinct" : "sum";
+  if (base == "decimal_sum" || base == "decimal_avg") return distinct ? "decimal_sum_distinct" : "decimal_sum";
   if (base.starts_with("var_") || base.starts_with("stddev_")) return distinct ? "var_distinct" : "var";
   if (base == "corr" || base == "regr_slope" || base.starts_with("covar_")) return "pairs";
   return function;

@@ -4,6 +4,7 @@
 
 #include <random>
 
+#include "feature/program/decimal_sum.h"
 #include "feature/program/testing.h"
 
 namespace tidemill {
@@ -17,7 +18,8 @@ RowStore RandomRows(std::mt19937_64& random, size_t count) {
     double number = std::ldexp(static_cast<double>(static_cast<int64_t>(random())), static_cast<int>(random() % 200) - 100);
     if (random() % 30 == 0) number = random() % 2 == 0 ? std::numeric_limits<double>::infinity() : std::nan("");
     if (random() % 10 == 0) number = random() % 2 == 0 ? 0.0 : -0.0;
-    const std::string text(random() % 40, static_cast<char>('a' + random() % 3));
+    const std::string text = random() % 2 == 0 ? std::string(random() % 40, static_cast<char>('a' + random() % 3))
+                                               : DecimalKey(static_cast<__int128>(random()) * static_cast<int64_t>(random()) >> random() % 126);
     const auto integer = static_cast<int64_t>(random() % 2 == 0 ? random() : random() % 4);
     Datum slots[] = {Datum::Number(number), Datum::Integer(integer), Datum::Text(text), Datum::Bool(random() % 2 == 0)};
     for (Datum& slot : slots) slot.null = random() % 8 == 0;
@@ -41,7 +43,9 @@ AggregatePlan RandomPlan(std::mt19937_64& random) {
       if (arguments > 0) plan.slot = static_cast<int>(slots[0]), plan.argument = types[0];
       if (arguments > 1) plan.second_slot = static_cast<int>(slots[1]), plan.second = types[1];
       if (plan.function == "lag") plan.parameter = static_cast<double>(random() % 3);
-      if (plan.function == "quantile_cont") plan.parameter = 0.25;
+      if (plan.function.ends_with("quantile") || plan.function == "quantile_cont") plan.parameter = 0.25;
+      if (plan.function.starts_with("decimal_sum") || plan.function.starts_with("decimal_avg"))
+        plan.parameter = static_cast<double>(random() % 39);
       if (plan.function == "ewm_mean") plan.parameter = 20;
       if (plan.function == "list" || plan.function == "top_k") plan.parameter = static_cast<double>(1 + random() % 5);
       if (random() % 2 == 0) plan.max_events = 1 + random() % 20;

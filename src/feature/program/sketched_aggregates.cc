@@ -9,6 +9,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "feature/program/decimal_sum.h"
 #include "feature/program/hyperloglog.h"
 #include "feature/program/log_buckets.h"
 #include "feature/program/position_list.h"
@@ -214,32 +215,94 @@ Datum QuantileOf(int64_t count, double fraction, AtRank at_rank) {
   const double part = position - std::floor(position);
   return Datum::Number(part == 0 || low == high ? low : low * (1 - part) + high * part);
 }
-Datum QuantileOf(const std::vector<int64_t>& keys, double fraction) {
-  return QuantileOf(static_cast<int64_t>(keys.size()), fraction,
-                    [&](int64_t rank) { return KeyNumber(keys[static_cast<size_t>(rank)]); });
-}
 Datum QuantileOf(const LogBuckets& buckets, double fraction) {
   return QuantileOf(buckets.size(), fraction, [&](int64_t rank) { return buckets.AtRank(rank); });
 }
 double FractionOf(const AggregatePlan& plan) { return plan.function == "median" ? 0.5 : plan.parameter; }
 
+/// Quantiles of numbers.
+struct QuantileOfNumbers {
+  using Key = int64_t;
+  static Key At(const RowStore& rows, size_t slot, size_t row) { return NumberKey(rows.Number(slot, row)); }
+  static int64_t BucketOf(Key key) { return key; }
+  Datum Exact(const std::vector<Key>& keys, double fraction) {
+    return QuantileOf(static_cast<int64_t>(keys.size()), fraction,
+                      [&](int64_t rank) { return KeyNumber(keys[static_cast<size_t>(rank)]); });
+  }
+  Datum Sketched(const LogBuckets& buckets, double fraction) { return QuantileOf(buckets, fraction); }
+};
+
+/// Quantiles of decimals, which are decimals with as many digits. What lies between two is computed with doubles and cut off as
+/// DuckDB does: of units of 64 bits towards the lower one, of others towards zero.
+template <class UnitsKey>
+class QuantileOfDecimals {
+ public:
+  using Key = UnitsKey;
+  static Key At(const RowStore& rows, size_t slot, size_t row) {
+    if constexpr (kShort) {
+      return rows.Integer(slot, row);
+    } else {
+      return Key(rows.Slot(slot, row).text);
+    }
+  }
+  static int64_t BucketOf(const Key& key) { return NumberKey(static_cast<double>(Units(key))); }
+  Datum Exact(const std::vector<Key>& keys, double fraction) {
+    if (keys.empty()) return Datum::Null();
+    const double position = static_cast<double>(keys.size() - 1) * fraction;
+    const auto below = static_cast<size_t>(std::floor(position));
+    const __int128 low = Units(keys[below]);
+    const __int128 high = Units(keys[std::min(below + 1, keys.size() - 1)]);
+    const double part = position - std::floor(position);
+    if (kShort) return Result(low + static_cast<__int128>(static_cast<double>(high - low) * part));
+    const double between = static_cast<double>(low) * (1 - part) + static_cast<double>(high) * part;
+    return Result(part == 0 || !(std::fabs(between) < 0x1p127) ? low : std::clamp(static_cast<__int128>(between), low, high));
+  }
+  Datum Sketched(const LogBuckets& buckets, double fraction) {
+    const Datum number = QuantileOf(buckets, fraction);
+    return number.null || !(std::fabs(number.number) < 1e38) ? Datum::Null() : Result(static_cast<__int128>(number.number));
+  }
+
+ private:
+  static constexpr bool kShort = std::is_same_v<Key, int64_t>;
+  static __int128 Units(const Key& key) {
+    if constexpr (kShort) {
+      return key;
+    } else {
+      return DecimalOfKey(key).value_or(0);
+    }
+  }
+  Datum Result(__int128 units) {
+    if constexpr (kShort) {
+      return Datum::Integer(static_cast<int64_t>(units));
+    } else {
+      key_ = DecimalKey(units);
+      return Datum::Text(key_);
+    }
+  }
+
+  std::string key_;
+};
+
 /// Keeps the form of the last result, and the other one while the number of rows is not far from the limit, so that a window
 /// that grows and shrinks around it is not sorted again and again.
+template <class Of>
 class SlidingQuantile : public Aggregator {
+  using Key = typename Of::Key;
+
  public:
   SlidingQuantile(const AggregatePlan& plan, const RowStore& rows) : plan_(plan), rows_(rows) {}
   void Add(uint32_t row) override {
     in_.Insert(row);
-    const int64_t key = KeyAt(row);
+    const Key key = KeyAt(row);
     if (sorted_) sorted_->insert(std::lower_bound(sorted_->begin(), sorted_->end(), key), key);
-    if (buckets_) buckets_->Add(key);
+    if (buckets_) buckets_->Add(Of::BucketOf(key));
     if (sorted_ && in_.size() > 2 * plan_.max_events) sorted_.reset();
   }
   void Remove(uint32_t row) override {
     in_.PopFront();
-    const int64_t key = KeyAt(row);
+    const Key key = KeyAt(row);
     if (sorted_) sorted_->erase(std::lower_bound(sorted_->begin(), sorted_->end(), key));
-    if (buckets_) buckets_->Remove(key);
+    if (buckets_) buckets_->Remove(Of::BucketOf(key));
     if (buckets_ && in_.size() < plan_.max_events / 2) buckets_.reset();
   }
   void Clear() override {
@@ -250,17 +313,17 @@ class SlidingQuantile : public Aggregator {
   Datum Result() override {
     if (in_.size() <= plan_.max_events) {
       if (!sorted_) Sort();
-      return QuantileOf(*sorted_, FractionOf(plan_));
+      return of_.Exact(*sorted_, FractionOf(plan_));
     }
     if (!buckets_) {
       buckets_.emplace();
-      for (size_t i = 0; i < in_.size(); ++i) buckets_->Add(KeyAt(in_[i]));
+      for (size_t i = 0; i < in_.size(); ++i) buckets_->Add(Of::BucketOf(KeyAt(in_[i])));
     }
-    return QuantileOf(*buckets_, FractionOf(plan_));
+    return of_.Sketched(*buckets_, FractionOf(plan_));
   }
 
  private:
-  int64_t KeyAt(uint32_t row) const { return NumberKey(rows_.Number(SlotOf(plan_), row)); }
+  Key KeyAt(uint32_t row) const { return Of::At(rows_, SlotOf(plan_), row); }
   void Sort() {
     sorted_.emplace();
     for (size_t i = 0; i < in_.size(); ++i) sorted_->push_back(KeyAt(in_[i]));
@@ -270,19 +333,25 @@ class SlidingQuantile : public Aggregator {
   const AggregatePlan plan_;
   const RowStore& rows_;
   PositionList in_;
-  std::optional<std::vector<int64_t>> sorted_ = std::vector<int64_t>();
+  std::optional<std::vector<Key>> sorted_ = std::vector<Key>();
   std::optional<LogBuckets> buckets_;
+  Of of_;
 };
 
-class PartialQuantile final : public PartialOf<PartialQuantile> {
+template <class Of>
+class PartialQuantile final : public PartialOf<PartialQuantile<Of>> {
+  using Base = PartialOf<PartialQuantile<Of>>;
+  using Key = typename Of::Key;
+
  public:
   explicit PartialQuantile(const AggregatePlan& plan)
-      : PartialOf(plan), values_(plan.max_events, [](int64_t key, LogBuckets& buckets) { buckets.Add(key); }) {}
-  void AddRow(const RowStore& rows, size_t row) { values_.Add(NumberKey(rows.Number(slot(), row))); }
+      : Base(plan), values_(plan.max_events, [](const Key& key, LogBuckets& buckets) { buckets.Add(Of::BucketOf(key)); }) {}
+  void AddRow(const RowStore& rows, size_t row) { values_.Add(Of::At(rows, Base::slot(), row)); }
   void AppendPartial(const PartialQuantile& later) { values_.Add(later.values_); }
   void Clear() override { values_.Clear(); }
   Datum Result() override {
-    return values_.sketched() ? QuantileOf(values_.sketch(), FractionOf(plan_)) : QuantileOf(values_.Keys(), FractionOf(plan_));
+    const double fraction = FractionOf(Base::plan_);
+    return values_.sketched() ? of_.Sketched(values_.sketch(), fraction) : of_.Exact(values_.Keys(), fraction);
   }
   size_t bytes() const override { return sizeof(*this) + values_.heap_bytes(); }
   void Save(std::string& bytes) const override { values_.Save(bytes); }
@@ -292,7 +361,8 @@ class PartialQuantile final : public PartialOf<PartialQuantile> {
   }
 
  private:
-  KeysOrSketch<int64_t, false, LogBuckets> values_;
+  KeysOrSketch<Key, false, LogBuckets> values_;
+  Of of_;
 };
 
 // ---- most frequent values: of all rows, or of those in a sample
@@ -493,7 +563,11 @@ class PartialFrequent final : public PartialOf<PartialFrequent<Key>> {
 std::unique_ptr<Aggregator> MakeSketchedAggregator(const AggregatePlan& plan, const RowStore& rows) {
   const std::string_view name = plan.function;
   const bool bytes = HoldsBytes(plan.argument);
-  if (name == "median" || name == "quantile_cont") return std::make_unique<SlidingQuantile>(plan, rows);
+  if (name == "median" || name == "quantile_cont") return std::make_unique<SlidingQuantile<QuantileOfNumbers>>(plan, rows);
+  if (name == "decimal_quantile") {
+    if (bytes) return std::make_unique<SlidingQuantile<QuantileOfDecimals<std::string>>>(plan, rows);
+    return std::make_unique<SlidingQuantile<QuantileOfDecimals<int64_t>>>(plan, rows);
+  }
   if (name == "count_distinct" || name == "approx_count_distinct") {
     if (bytes) return std::make_unique<SlidingDistinct<std::string>>(plan, rows);
     return std::make_unique<SlidingDistinct<int64_t>>(plan, rows);
@@ -508,7 +582,11 @@ std::unique_ptr<Aggregator> MakeSketchedAggregator(const AggregatePlan& plan, co
 std::unique_ptr<PartialAggregate> MakeSketchedPartial(const AggregatePlan& plan) {
   const std::string_view name = plan.function;
   const bool bytes = HoldsBytes(plan.argument);
-  if (name == "median" || name == "quantile_cont") return std::make_unique<PartialQuantile>(plan);
+  if (name == "median" || name == "quantile_cont") return std::make_unique<PartialQuantile<QuantileOfNumbers>>(plan);
+  if (name == "decimal_quantile") {
+    if (bytes) return std::make_unique<PartialQuantile<QuantileOfDecimals<std::string>>>(plan);
+    return std::make_unique<PartialQuantile<QuantileOfDecimals<int64_t>>>(plan);
+  }
   if (name == "count_distinct" || name == "approx_count_distinct") {
     if (bytes) return std::make_unique<PartialDistinct<std::string>>(plan);
     return std::make_unique<PartialDistinct<int64_t>>(plan);
