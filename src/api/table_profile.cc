@@ -36,6 +36,14 @@ struct TableFigures {
   std::vector<ColumnFigures> columns;
 };
 
+/// An estimate may be above what there can be.
+int64_t AtMostPossible(const ColumnFigures& figures, Type type) {
+  const int64_t distinct = std::min(figures.distinct, figures.known);
+  if (type != Type::kInt64 || !figures.min || !figures.max) return distinct;
+  const double between = *figures.max - *figures.min + 1;
+  return between < static_cast<double>(distinct) ? static_cast<int64_t>(between) : distinct;
+}
+
 /// All columns in one pass.
 Result<TableFigures> ReadFigures(Session& session, std::string_view relation, const std::vector<Field>& fields) {
   std::string list = "count(*)::BIGINT";
@@ -113,7 +121,7 @@ Result<Json> ProfileTable(Session& session, std::string_view relation_sql, const
     const ColumnFigures& f = figures.columns[i];
     Json column = {{"name", shown[i].name}, {"type", TypeName(shown[i].type)}};
     column["null_share"] = figures.rows == 0 ? 0.0 : 1 - static_cast<double>(f.known) / static_cast<double>(figures.rows);
-    column["distinct"] = std::min(f.distinct, f.known);
+    column["distinct"] = AtMostPossible(f, shown[i].type);
     column["min"] = BoundJson(shown[i], f.min);
     column["max"] = BoundJson(shown[i], f.max);
     if ((shown[i].type == Type::kInt64 || shown[i].type == Type::kDouble) && f.mean) column["mean"] = *f.mean;

@@ -56,6 +56,14 @@ TEST_F(TableProfile, OddColumns) {
   EXPECT_FALSE(odd["columns"][4].contains("histogram"));
 }
 
+TEST_F(TableProfile, ThereAreNotMoreDifferentWholeNumbersThanFitBetweenTheirBounds) {
+  for (int count = 100; count < 1000; count += 37) {
+    const Json profile = Profile(fmt::format("SELECT (i % {})::BIGINT AS n FROM range(20000) r(i)", count));
+    EXPECT_LE(profile["columns"][0]["distinct"], count);
+    EXPECT_GT(profile["columns"][0]["distinct"], count / 2);
+  }
+}
+
 TEST_F(TableProfile, LongTablesAreSampledByRowNumber) {
   const auto fields = session_->Describe("SELECT 1::BIGINT AS n");
   ASSERT_TRUE(fields.ok());

@@ -68,7 +68,10 @@ Result<TableFacts> GatherFacts(OpenedLake& opened, const std::string& table, con
   TIDEMILL_ASSIGN_OR_RETURN(
       facts.columns,
       opened.session->Query("SELECT column_name AS \"column\", column_type AS type, "
-                            "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, least(approx_unique, count) AS distinct_approximate, "
+                            "CAST(round(null_percentage, 2) AS DOUBLE) AS null_percent, "
+                            // An estimate may be above what there can be.
+                            "CAST(least(approx_unique, count, CASE WHEN column_type = 'BIGINT' THEN "
+                            "TRY_CAST(max AS HUGEINT) - TRY_CAST(min AS HUGEINT) + 1 END) AS BIGINT) AS distinct_approximate, "
                             "min, max, TRY_CAST(avg AS DOUBLE) AS mean FROM (SUMMARIZE " +
                             relation + ")"));
   // DuckDB's names of types give way to ours.

@@ -10,6 +10,8 @@
 #include <optional>
 #include <utility>
 
+#include "worker/arrow_message.h"
+
 namespace tidemill {
 namespace {
 
@@ -264,7 +266,7 @@ class IpcReader : public ArrowReader {
     ArrowIpcInputStream input{};
     input.read = &IpcReader::ReadBytes;
     input.release = [](ArrowIpcInputStream* stream) { stream->release = nullptr; };
-    input.private_data = &bridge_;
+    input.private_data = this;
     ArrowIpcArrayStreamReaderOptions options{};
     options.field_index = -1;
     if (ArrowIpcArrayStreamReaderInit(stream_.get(), &input, &options) != NANOARROW_OK) {
@@ -296,19 +298,41 @@ class IpcReader : public ArrowReader {
 
  private:
   static ArrowErrorCode ReadBytes(ArrowIpcInputStream* stream, uint8_t* bytes, int64_t size, int64_t* read, ArrowError*) {
-    auto* bridge = static_cast<Bridge<Source>*>(stream->private_data);
+    auto* self = static_cast<IpcReader*>(stream->private_data);
     int64_t filled = 0;
     while (filled < size) {  // a short answer would mean the end of the stream
-      Result<size_t> count = bridge->function(bytes + filled, static_cast<size_t>(size - filled));
+      Result<size_t> count = self->bridge_.function(bytes + filled, static_cast<size_t>(size - filled));
       if (!count.ok()) {
-        bridge->error = std::move(count).error();
+        self->bridge_.error = std::move(count).error();
         return EIO;
       }
       if (*count == 0) break;
       filled += static_cast<int64_t>(*count);
     }
     *read = filled;
-    return NANOARROW_OK;
+    if (self->Follow({reinterpret_cast<const char*>(bytes), static_cast<size_t>(filled)})) return NANOARROW_OK;
+    self->bridge_.error = DamagedStream("a message is not whole");
+    return EIO;
+  }
+
+  /// Looks at the metadata of messages before nanoarrow does. False for one that it must not see.
+  bool Follow(std::string_view bytes) {
+    constexpr std::string_view kMark = "\xff\xff\xff\xff";
+    switch (next_) {
+      case Part::kPrefix:
+        if (bytes.size() == 8 && !bytes.starts_with(kMark)) return false;  // as before Arrow 0.15
+        next_ = Part::kMetadata;
+        return true;
+      case Part::kMetadata: {
+        const ArrowMessage message = ReadArrowMessage(bytes);
+        next_ = message.body_bytes > 0 ? Part::kBody : Part::kPrefix;
+        return message.whole;
+      }
+      case Part::kBody:
+        next_ = Part::kPrefix;
+        return true;
+    }
+    return false;
   }
 
   Error Failed() {
@@ -327,8 +351,9 @@ class IpcReader : public ArrowReader {
       if (ArrowSchemaViewInit(&view, child, &problem) != NANOARROW_OK) return DamagedStream(ArrowErrorMessage(&problem));
       const bool same_type = view.type == ArrowTypeOf(fields_[i].type) &&
                              (view.type != NANOARROW_TYPE_TIMESTAMP || view.time_unit == NANOARROW_TIME_UNIT_MICRO);
-      if (!same_type || child->name != fields_[i].name) {
-        return DamagedStream(fmt::format("column '{}' of type {} instead of '{}', a {}", child->name, child->format,
+      const std::string_view name = child->name == nullptr ? "" : child->name;
+      if (!same_type || name != fields_[i].name) {
+        return DamagedStream(fmt::format("column '{}' of type {} instead of '{}', a {}", name, child->format,
                                          fields_[i].name, TypeName(fields_[i].type)));
       }
     }
@@ -351,8 +376,11 @@ class IpcReader : public ArrowReader {
     }
   }
 
+  enum class Part { kPrefix, kMetadata, kBody };
+
   const std::vector<Field> fields_;
   Bridge<Source> bridge_;
+  Part next_ = Part::kPrefix;
   OwnedSchema schema_;
   OwnedStream stream_;
 };

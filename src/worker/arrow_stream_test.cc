@@ -155,6 +155,19 @@ TEST(ArrowStream, SurvivesDamagedAndShortenedBytes) {
   EXPECT_GT(refused, 100U);
 }
 
+/// What a verifier of flatbuffers lets through has to be survived too.
+TEST(ArrowStream, SurvivesEachFlippedBit) {
+  const std::string good = Written({RandomRows(3, 6)});
+  size_t refused = 0;
+  for (size_t bit = 0; bit < 8 * good.size(); ++bit) {
+    std::string bytes = good;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+    const auto reader = ArrowReader::Open(kFields, From(bytes, 1 << 20));
+    if (!reader.ok() || !(*reader)->Next().ok()) ++refused;
+  }
+  EXPECT_GT(refused, good.size());
+}
+
 TEST(ArrowStream, PassesErrorsOfTheOtherSideOn) {
   const auto writer = ArrowWriter::Make(kFields, [](std::string_view) -> Status { return UserError("full", "no room"); });
   ASSERT_FALSE(writer.ok());
