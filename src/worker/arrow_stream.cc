@@ -17,6 +17,7 @@ namespace {
 
 constexpr size_t kBatchRows = 32'768;
 constexpr size_t kBatchTextBytes = 4 << 20;
+constexpr int64_t kBodyBytesMax = int64_t{4} << 30;  // of a batch from Python, which hands over a few thousand rows at a time
 
 /// Owns one of nanoarrow's structures.
 template <class T, void (*kRelease)(T*)>
@@ -311,7 +312,7 @@ class IpcReader : public ArrowReader {
     }
     *read = filled;
     if (self->Follow({reinterpret_cast<const char*>(bytes), static_cast<size_t>(filled)})) return NANOARROW_OK;
-    self->bridge_.error = DamagedStream("a message is not whole");
+    self->bridge_.error = DamagedStream("a message is not whole, or too large");
     return EIO;
   }
 
@@ -326,7 +327,7 @@ class IpcReader : public ArrowReader {
       case Part::kMetadata: {
         const ArrowMessage message = ReadArrowMessage(bytes);
         next_ = message.body_bytes > 0 ? Part::kBody : Part::kPrefix;
-        return message.whole;
+        return message.whole && message.body_bytes <= kBodyBytesMax;
       }
       case Part::kBody:
         next_ = Part::kPrefix;
