@@ -6,8 +6,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <future>
 
 #include "base/sha256.h"
+
 namespace tidemill {
 namespace fs = std::filesystem;
 namespace {
@@ -24,6 +26,17 @@ Status SyncPath(const fs::path& path) {
   const int code = fsync(descriptor) == 0 ? 0 : errno;
   close(descriptor);
   return code == 0 ? Ok() : Status(FolderError(path, code));
+}
+
+/// Files of a folder, and the folders that they lie in.
+Status SyncFiles(const fs::path& folder, const std::set<std::string>& paths) {
+  std::set<fs::path> folders;
+  for (const std::string& path : paths) {
+    TIDEMILL_RETURN_IF_ERROR(SyncPath(folder / path));
+    folders.insert((folder / path).parent_path());
+  }
+  for (const fs::path& one : folders) TIDEMILL_RETURN_IF_ERROR(SyncPath(one));
+  return Ok();
 }
 
 /// Only async-signal-safe calls: it runs between fork and _exit in a process that had threads. Returns an
@@ -71,14 +84,13 @@ Result<std::set<std::string>> ListFiles(const fs::path& folder) {
 }
 
 Result<std::map<std::string, std::string>> SettleFiles(const fs::path& folder, const std::set<std::string>& paths) {
+  // Waiting for the disk and reading what is in memory anyway: side by side.
+  auto synced = std::async(std::launch::async, SyncFiles, folder, paths);
   std::map<std::string, std::string> digests;
-  std::set<fs::path> folders;
   for (const std::string& path : paths) {
-    TIDEMILL_RETURN_IF_ERROR(SyncPath(folder / path));
-    folders.insert((folder / path).parent_path());
     TIDEMILL_ASSIGN_OR_RETURN(digests[path], Sha256File(folder / path));
   }
-  for (const fs::path& one : folders) TIDEMILL_RETURN_IF_ERROR(SyncPath(one));
+  TIDEMILL_RETURN_IF_ERROR(synced.get());
   return digests;
 }
 

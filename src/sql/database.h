@@ -50,7 +50,8 @@ class Session {
   /// Makes (or replaces) a temporary table from columns, chunk by chunk.
   virtual Status LoadTemporary(std::string_view table, const Columns& columns) = 0;
   /// Runs statements in which `view` stands for the rows of a stream, read once, in their order, while they are made: for
-  /// COPY and CREATE TABLE AS. `next` must not use this session; its error is returned as it is.
+  /// COPY and CREATE TABLE AS. They have to take all columns, in their order: DuckDB believes that it is given only those that it
+  /// needs. `next` must not use this session; its error is returned as it is.
   virtual Status ExecuteOver(std::string_view view, RowStream rows, std::string_view sql) = 0;
   /// Stops the statement running in another thread; it fails with code "interrupted".
   virtual void Interrupt() = 0;

@@ -48,7 +48,9 @@ class EntityAppender {
 /// The rows by entity, and there in order; nullopt when some can't be told apart by time and number.
 std::optional<EntityRows> PlaceRows(const TableRows& read, int threads) {
   EntityPlaces places = PlaceByEntity(read.entity_of_row, read.entities);
-  RowStore rows = read.rows.Placed(places.place);
+  RowStore rows = read.rows.Placed(places.place, [threads](size_t count, const std::function<void(size_t)>& work) {
+    ShareOut(count, 1, threads, [&](size_t, size_t begin, size_t) { work(begin); });
+  });
   std::atomic<bool> apart{true};
   ShareOut(read.entities, 64, threads, [&](size_t, size_t first, size_t end) {
     for (size_t entity = first; entity < end && apart; ++entity) {

@@ -256,24 +256,29 @@ size_t RowStore::SortUnique() {
   return dropped;
 }
 
-RowStore RowStore::Placed(std::span<const uint32_t> place) const {
+RowStore RowStore::Placed(std::span<const uint32_t> place, const ForEach& for_each) const {
   RowStore result(std::vector<Type>{});
+  result.slots_.resize(slots_.size());
   const auto put = [&](const auto& from, auto& to) {
     to.resize(from.size());
     for (size_t row = 0; row < from.size(); ++row) to[place[row]] = from[row];
   };
-  put(events_, result.events_);
-  put(known_, result.known_);
-  put(sequences_, result.sequences_);
-  for (const Slots& from : slots_) {
-    Slots& to = result.slots_.emplace_back();
+  const auto put_slots = [&](const Slots& from, Slots& to) {
     to.type = from.type;
     put(from.valid, to.valid);
     put(from.bits, to.bits);
-    if (!HoldsBytes(from.type)) continue;
+    if (!HoldsBytes(from.type)) return;
     put(from.lengths, to.lengths);
     to.chars = from.chars;
-  }
+  };
+  for_each(3 + slots_.size(), [&](size_t column) {
+    switch (column) {
+      case 0: return put(events_, result.events_);
+      case 1: return put(known_, result.known_);
+      case 2: return put(sequences_, result.sequences_);
+      default: return put_slots(slots_[column - 3], result.slots_[column - 3]);
+    }
+  });
   result.sorted_ = result.InOrderFrom(0);
   return result;
 }

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -78,8 +79,10 @@ class RowStore {
   bool sorted() const { return sorted_; }
   /// Sorts by (event, sequence, known, slots) and drops rows that are equal in all of them. Returns how many were dropped.
   size_t SortUnique();
-  /// The same rows, each at its place among them.
-  RowStore Placed(std::span<const uint32_t> place) const;
+  /// The same rows, each at its place among them. `for_each` calls what it is given with each number below the first argument,
+  /// from as many threads as it likes.
+  using ForEach = std::function<void(size_t count, const std::function<void(size_t)>& work)>;
+  RowStore Placed(std::span<const uint32_t> place, const ForEach& for_each) const;
   /// Sorts rows [begin, end) by (event, sequence). False when two of them share both: then nothing has moved. Different ranges may
   /// be sorted from different threads.
   bool SortRange(size_t begin, size_t end);
