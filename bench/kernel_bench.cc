@@ -116,14 +116,27 @@ FeatureJoinRequest LakeRequest(const std::vector<Program>& programs) {
   return request;
 }
 
+/// The columns that the peer's table has: all but the entities and the time.
+template <class Row>
+std::vector<Row> Stored(std::vector<Row> columns) {
+  std::erase_if(columns, [](const Row& column) {
+    return column.name == "customer_id" || column.name == "terminal_id" || column.name == "paid_at";
+  });
+  return columns;
+}
+
 /// Joins and commits a table of the lake; the rows are stored as they are made.
 void JoinInLake(Lake& lake, const FeatureJoinRequest& request) {
   const auto reading = Demand(lake.Connect());
   Demand(lake.Commit("features", Json::object(), [&](Session& writing) -> Status {
     TIDEMILL_ASSIGN_OR_RETURN(const auto join, FeatureJoin::Start(*reading, request));
     RowStream rows;
-    rows.fields = join->fields();
-    rows.next = [&join] { return join->Next(); };
+    rows.fields = Stored(join->fields());
+    rows.next = [&join]() -> Result<std::optional<Columns>> {
+      TIDEMILL_ASSIGN_OR_RETURN(auto batch, join->Next());
+      if (batch) batch->columns = Stored(std::move(batch->columns));
+      return batch;
+    };
     return writing.ExecuteOver("joined", std::move(rows), "CREATE OR REPLACE TABLE lake.main.features AS SELECT * FROM joined");
   }));
 }
