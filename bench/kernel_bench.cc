@@ -14,6 +14,7 @@
 #include <fstream>
 #include <functional>
 
+#include "base/memory.h"
 #include "bench_program.h"
 #include "feature/batch/column_features.h"
 #include "feature/batch/feature_join.h"
@@ -202,6 +203,7 @@ int Run(const std::vector<std::string>& arguments) {
 }  // namespace tidemill
 
 int main(int count, char** values) {
+  tidemill::KeepFreedMemory();
   const std::vector<std::string> arguments(values + 1, values + count);
   const size_t given = arguments.size();
   const std::string kind = given >= 3 ? arguments[0] : "";

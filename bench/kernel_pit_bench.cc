@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/memory.h"
 #include "bench_program.h"
 #include "feature/batch/join_output.h"
 #include "feature/compile.h"
@@ -81,6 +82,7 @@ int Run(const std::string& mode, const std::string& folder, const std::string& s
 }  // namespace tidemill
 
 int main(int count, char** arguments) {
+  tidemill::KeepFreedMemory();
   if (count != 7) {
     fmt::print(stderr, "usage: kernel_pit_bench latest|windows FOLDER SPINE.parquet OUT.parquet MEMORY_MB RUNS\n");
     return 2;
