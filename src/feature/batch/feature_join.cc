@@ -6,6 +6,7 @@
 #include <array>
 #include <condition_variable>
 #include <future>
+#include <map>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -252,14 +253,20 @@ class StreamedJoin : public FeatureJoin {
     }
     if (texts.empty() && spine_.rows > kSpineRowsToLookUp) {
       // How many rows a table has is known without reading it: when all of them fit, no more has to be known.
-      TIDEMILL_ASSIGN_OR_RETURN(const Columns all, session_.Query(fmt::format("SELECT count(*) FROM {}", view.table_sql)));
-      const ViewSize most = SizeOfRows(view, static_cast<size_t>(all.columns[0].ints[0]), 0);
+      TIDEMILL_ASSIGN_OR_RETURN(const size_t all, RowsOf(view.table_sql));
+      const ViewSize most = SizeOfRows(view, all, 0);
       if (most.rows * most.bytes_read <= static_cast<size_t>(memory_bytes_) / 2 / plan_.views.size()) return most;
     }
     TIDEMILL_ASSIGN_OR_RETURN(const Columns counts, session_.Query(fmt::format(
                                                         "SELECT count(*), CAST(coalesce(sum(0{}), 0) AS BIGINT) FROM {} WHERE {}",
                                                         texts, Relation(view), RowsCondition(view))));
     return SizeOfRows(view, static_cast<size_t>(counts.columns[0].ints[0]), static_cast<size_t>(counts.columns[1].ints[0]));
+  }
+
+  Result<size_t> RowsOf(const std::string& table_sql) {
+    if (const auto counted = rows_of_table_.find(table_sql); counted != rows_of_table_.end()) return counted->second;
+    TIDEMILL_ASSIGN_OR_RETURN(const Columns all, session_.Query(fmt::format("SELECT count(*) FROM {}", table_sql)));
+    return rows_of_table_[table_sql] = static_cast<size_t>(all.columns[0].ints[0]);
   }
 
   static ViewSize SizeOfRows(const JoinPlan::View& view, size_t rows, size_t text_bytes) {
@@ -420,16 +427,21 @@ class StreamedJoin : public FeatureJoin {
   /// While one is read, the one before is joined by other threads.
   Status JoinViews(JoinedBlock& joined) {
     std::future<Status> joining;
+    const auto join = [this, &joined](size_t i) {
+      return joiners_[i]->Join(joined.block, joined.orders[plan_.views[i].keys], threads_, joined.features[i]);
+    };
     for (size_t i = 0; i < plan_.views.size(); ++i) {
-      const BlockOrder& order = joined.orders[plan_.views[i].keys];
-      const Status read = joiners_[i]->Read(order);
+      const Status read = joiners_[i]->Read(joined.orders[plan_.views[i].keys]);
       if (joining.valid()) TIDEMILL_RETURN_IF_ERROR(joining.get());
       TIDEMILL_RETURN_IF_ERROR(read);
-      joining = std::async(std::launch::async, [this, &joined, &order, i] {
-        return joiners_[i]->Join(joined.block, order, threads_, joined.features[i]);
-      });
+      const bool next_is_read = i + 1 < plan_.views.size() && joiners_[i + 1]->reads();
+      if (next_is_read) {
+        joining = std::async(std::launch::async, join, i);
+      } else {
+        TIDEMILL_RETURN_IF_ERROR(join(i));
+      }
     }
-    return joining.valid() ? joining.get() : Ok();
+    return Ok();
   }
 
   Session& session_;
@@ -440,6 +452,7 @@ class StreamedJoin : public FeatureJoin {
   const JoinPlan plan_;
   std::vector<Field> fields_;
   SpineSummary spine_;
+  std::map<std::string, size_t> rows_of_table_;
   std::vector<EntityIndex> indices_;  ///< by JoinPlan::keys
   std::set<size_t> streams_;          ///< of JoinPlan::keys, those of views that are read for the whole spine
   std::vector<std::unique_ptr<ViewJoiner>> joiners_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/columns.h"
+#include "base/uninitialized_vector.h"
 #include "feature/program/datum.h"
 #include "feature/program/result_column.h"
 
@@ -37,6 +38,7 @@ class FeatureRecords {
   const std::vector<Type>& types() const { return types_; }
   static size_t BytesPerRow(size_t values) { return (values + (values + 63) / 64) * sizeof(uint64_t); }
 
+  /// New rows hold anything until they are written.
   void Resize(size_t rows) { words_.resize(rows * stride_); }
   void Reserve(size_t rows) { words_.reserve(rows * stride_); }
   /// Writes a row; texts are kept in `arena`, which must live as long as this.
@@ -59,7 +61,7 @@ class FeatureRecords {
 
   std::vector<Type> types_;
   size_t stride_ = 1;
-  std::vector<uint64_t> words_;
+  UninitializedVector<uint64_t> words_;
 };
 
 }  // namespace tidemill

@@ -229,6 +229,8 @@ class StreamedJoiner : public ViewJoiner {
   StreamedJoiner(Session& session, StreamedViewRequest request)
       : session_(session), request_(std::move(request)), defaults_(request_.compiled, request_.outputs) {}
 
+  bool reads() const override { return true; }
+
   Status Read(const BlockOrder& order) override {
     read_ = std::make_unique<LatestRows>(request_, order);
     return StreamViewColumns(session_, *request_.program, request_.relation, request_.event_time, request_.condition,

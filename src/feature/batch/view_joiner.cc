@@ -79,7 +79,7 @@ class KernelJoiner : public ViewJoiner {
 
   /// Only those rows that a question between two times may see.
   void AddRows(uint32_t entity, int64_t first, int64_t last, EntityKernel& kernel) const {
-    const auto& events = rows_.rows.events();
+    const auto events = rows_.rows.events();
     const auto begin = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity]);
     const auto end = events.begin() + static_cast<ptrdiff_t>(rows_.begin[entity + 1]);
     const auto from = std::upper_bound(begin, end, program_->Horizon(first));
@@ -105,7 +105,7 @@ class LatestJoiner : public ViewJoiner {
     FillEntries(rows.rows);
     records_.Resize(rows.rows.size());
     FillLatestRecords(*program, outputs, rows.rows, 0, rows.rows.size(), records_, texts_);
-    events_ = rows.rows.events();
+    events_.assign(rows.rows.events().begin(), rows.rows.events().end());
   }
 
   Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) override {

@@ -27,6 +27,8 @@ struct BlockFeatures {
 class ViewJoiner {
  public:
   virtual ~ViewJoiner() = default;
+  /// Whether Read() does something.
+  virtual bool reads() const { return false; }
   /// Comes before Join() for each block, from the thread that may use the session: for what is read anew for it.
   virtual Status Read(const BlockOrder& /*order*/) { return Ok(); }
   virtual Status Join(const SpineBlock& block, const BlockOrder& order, int threads, BlockFeatures& features) = 0;

@@ -8,7 +8,7 @@ namespace {
 
 /// The first position whose event time is after `time`.
 size_t FirstAfter(const RowStore& rows, int64_t time) {
-  const auto& events = rows.events();
+  const auto events = rows.events();
   return static_cast<size_t>(std::upper_bound(events.begin(), events.end(), time) - events.begin());
 }
 
@@ -255,7 +255,7 @@ bool EntityKernel::HoldsRuns(const Window& window) const {
 }
 
 /// Moves on while `times[at]` <= `time`. Mostly one row goes by or none: two steps without a branch that would be guessed wrong.
-void EntityKernel::PassBy(const std::vector<int64_t>& times, int64_t time, size_t& at) {
+void EntityKernel::PassBy(std::span<const int64_t> times, int64_t time, size_t& at) {
   for (int step = 0; step < 2; ++step) {
     const size_t there = std::min(at, times.size() - 1);
     at += static_cast<size_t>(at < times.size()) & static_cast<size_t>(times[there] <= time);

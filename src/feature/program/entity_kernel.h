@@ -78,7 +78,7 @@ class EntityKernel {
   const EntryOrder& OrderOf(const Window& window) const { return entry_orders_[window.order]; }
   /// Whether what is in the window at any time is a run of the rows.
   bool HoldsRuns(const Window& window) const;
-  static void PassBy(const std::vector<int64_t>& times, int64_t time, size_t& at);
+  static void PassBy(std::span<const int64_t> times, int64_t time, size_t& at);
   void FindRunEnds(EntryOrder& order, std::span<const int64_t> times) const;
   void FindRunBegins(const Window& window, std::span<const int64_t> times);
   void SlideOverRuns(size_t aggregate, const std::vector<uint32_t>& run_ends, ResultColumn results);

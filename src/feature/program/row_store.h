@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/columns.h"
+#include "base/uninitialized_vector.h"
 #include "feature/program/datum.h"
 
 namespace tidemill {
@@ -56,9 +57,8 @@ class RowStore {
   int64_t event(size_t row) const { return events_[row]; }
   int64_t known(size_t row) const { return known_[row]; }
   int64_t sequence(size_t row) const { return sequences_[row]; }
-  const std::vector<int64_t>& events() const { return events_; }
-
-  const std::vector<int64_t>& known_times() const { return known_; }
+  std::span<const int64_t> events() const { return events_; }
+  std::span<const int64_t> known_times() const { return known_; }
 
   /// A slot's values of all rows; not for texts. Of nulls they mean nothing.
   std::span<const int64_t> Bits(size_t slot) const { return slots_[slot].bits; }
@@ -94,9 +94,9 @@ class RowStore {
 
   struct Slots {
     Type type = Type::kDouble;
-    std::vector<uint8_t> valid;
-    std::vector<int64_t> bits;      ///< integers; doubles by their bits; texts by their offset in chars
-    std::vector<uint32_t> lengths;  ///< texts only
+    UninitializedVector<uint8_t> valid;
+    UninitializedVector<int64_t> bits;      ///< integers; doubles by their bits; texts by their offset in chars
+    UninitializedVector<uint32_t> lengths;  ///< texts only
     std::string chars;
   };
 
@@ -105,9 +105,9 @@ class RowStore {
   bool InOrderFrom(size_t begin) const;
   void AppendSlots(const RowStore& other, size_t row);
 
-  std::vector<int64_t> events_;
-  std::vector<int64_t> known_;
-  std::vector<int64_t> sequences_;
+  UninitializedVector<int64_t> events_;
+  UninitializedVector<int64_t> known_;
+  UninitializedVector<int64_t> sequences_;
   std::vector<Slots> slots_;
   bool sorted_ = true;
 };
