@@ -8,7 +8,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FREE = ("nlohmann/", "fmt/")
 TESTS_ONLY = ("gtest/", "gmock/")
 # Standard headers have no suffix; these belong to C and to the operating system.
-SYSTEM = re.compile(r"(sys|netinet|arpa|linux|net)/\w+\.h|(dirent|dlfcn|errno|fcntl|fnmatch|glob|immintrin|netdb|poll|pthread|pwd|sched|signal|spawn"
+SYSTEM = re.compile(r"(sys|netinet|arpa|linux|net)/\w+\.h|(dirent|dlfcn|errno|fcntl|fnmatch|glob|immintrin|malloc|netdb|poll|pthread|pwd|sched|signal|spawn"
                     r"|stddef|stdint|stdio|stdlib|string|strings|sysexits|termios|time|unistd|wait|wchar)\.h|bits/.*")
 VAGUE_NAMES = {"util", "utils", "helper", "helpers", "common", "misc"}
 
