@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -102,6 +103,7 @@ class LocalServer : public Server {
   /// While the clock stands still, a push may still change the answers for its time.
   std::optional<Timestamp> SettledUntil(const std::string& view) const {
     if (parts_.pushes == nullptr || !parts_.pushes->Follows(view)) return std::nullopt;
+    if (parts_.pushes->IsOutdated(view)) return Timestamp{std::numeric_limits<int64_t>::min()};  // batch has another table
     if (options_.now.micros != 0) return options_.now - Duration{1};
     return parts_.pushes->SettledUntil(parts_.clock->Now());
   }

@@ -120,6 +120,8 @@ struct OnlinePushes::Follower {
   std::string fingerprint;
   std::shared_ptr<const CompiledProgram> compiled;
   RowWiseTables tables;
+  /// The states were made by other SQL of the table: nothing is added until a run has made them anew. Under the lock of pushes; others may look.
+  std::shared_ptr<std::atomic<bool>> outdated = std::make_shared<std::atomic<bool>>(false);
 
   Status Prepare() {
     fingerprint = ProgramFingerprint(view.program);
@@ -197,6 +199,8 @@ Status OnlinePushes::Follow(const PushedView& view) {
     TIDEMILL_RETURN_IF_ERROR(ClearGeneration(*parts_.store, view.program.view, "a"));
     TIDEMILL_RETURN_IF_ERROR(WriteViewPosition(*parts_.store, view.program.view, nothing));
     parts_.store->states().Moved(view.program.view);
+  } else {
+    *follower->outdated = position.pushed_rows != DigestOf(view);
   }
   followers_.push_back(std::move(follower));
   return Ok();
@@ -204,6 +208,11 @@ Status OnlinePushes::Follow(const PushedView& view) {
 
 bool OnlinePushes::Follows(const std::string& view) const {
   return std::any_of(followers_.begin(), followers_.end(), [&](const auto& follower) { return follower->name == view; });
+}
+
+bool OnlinePushes::IsOutdated(const std::string& view) const {
+  return std::any_of(followers_.begin(), followers_.end(),
+                     [&](const auto& follower) { return follower->name == view && *follower->outdated; });
 }
 
 Result<std::string> OnlinePushes::RowsInLake(const std::string& view, const std::string& table,
@@ -232,7 +241,9 @@ Status OnlinePushes::Use(const Program& program) {
   for (const auto& follower : followers_) {
     if (follower->view.program.view != program.view) continue;
     follower->view.program = program;
-    return follower->Prepare();
+    TIDEMILL_RETURN_IF_ERROR(follower->Prepare());
+    *follower->outdated = false;
+    return Ok();
   }
   return Ok();
 }
@@ -309,7 +320,7 @@ Result<PushReceipt> OnlinePushes::Push(PushedBatch batch, const std::function<Ti
 
 Status OnlinePushes::Apply(const PushedBatch& batch, PushReceipt* receipt) {
   for (const auto& follower : followers_) {
-    if (follower->view.source != batch.source) continue;
+    if (follower->view.source != batch.source || *follower->outdated) continue;
     const auto space = parts_.store->states().Live(follower->view.program, follower->fingerprint, follower->compiled);
     // A view that was defined anew is made from the lake by the next run, this push included.
     if (!space.ok() && space.error().code == "view_stale") continue;

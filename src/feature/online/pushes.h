@@ -106,6 +106,8 @@ class OnlinePushes {
   Status ApplyLog(const std::shared_ptr<const StateSpace>& space);
   /// Whether pushes reach a view at once.
   bool Follows(const std::string& view) const;
+  /// Whether the states of such a view were made by other SQL of its table, so that pushes wait for the next run.
+  bool IsOutdated(const std::string& view) const;
   /// What such a view's rows in the lake are, to stand after FROM: all that was pushed, also since the last run. `expected` is
   /// what they are by the definitions of whoever asks, where they are known. Code "view_moved" when the view reads another table
   /// now, or the table has other SQL.
