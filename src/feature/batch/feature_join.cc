@@ -21,9 +21,11 @@
 namespace tidemill {
 namespace {
 
-constexpr size_t kBatchRowsMin = 20'480;
-constexpr size_t kBatchRowsMax = 122'880;  // a row group of Parquet
-constexpr size_t kBlockRowsMin = 2048;
+constexpr size_t kVectorRows = 2048;  // row groups of Parquet hold whole ones, as the database writes them
+constexpr size_t kBatchRowsMin = 10 * kVectorRows;
+constexpr size_t kBatchRowsMax = 60 * kVectorRows;
+constexpr size_t kBatchesLeast = 4;
+constexpr size_t kBlockRowsMin = kVectorRows;
 constexpr size_t kBlockRowsBest = 2'000'000;
 constexpr int64_t kSpineRowsToLookUp = 20'000;
 constexpr std::string_view kSpineTable = "temp.main.tidemill_spine";
@@ -188,8 +190,9 @@ class StreamedJoin : public FeatureJoin {
   const std::vector<Field>& fields() const override { return fields_; }
   int64_t spine_rows() const override { return spine_.rows; }
   size_t batch_rows() const override {
-    const size_t batches = 2 * static_cast<size_t>(threads_);
-    return std::clamp(static_cast<size_t>(spine_.rows) / batches + 1, kBatchRowsMin, kBatchRowsMax);
+    // The same for any number of threads, so that files are the same.
+    const size_t share = static_cast<size_t>(spine_.rows) / kBatchesLeast / kVectorRows * kVectorRows + kVectorRows;
+    return std::clamp(share, kBatchRowsMin, kBatchRowsMax);
   }
 
   Result<std::optional<Columns>> Next() override {
