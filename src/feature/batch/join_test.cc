@@ -448,6 +448,27 @@ TEST_F(JoinTest, LatestValuesOfALargeTableAreThoseOfDuckDb) {
   }
 }
 
+/// One view is held, of the same entities and others, and the next is read for the spine.
+TEST_F(JoinTest, ViewsThatAreHeldAndViewsThatAreReadStandSideBySide) {
+  std::mt19937_64 random(87);
+  ASSERT_TRUE(session_->LoadTemporary("events", RandomRows(random, 900, 1000)).ok());
+  const Columns spine = RandomSpine(random, 700, 1000);
+  const Program many = Compile({"k"}, ManyFeatures(Feature));
+  const Program latest = Compile({"k"}, {Feature("s", "last(s)"), Feature("x", "last(x)", {}, -1.0)});
+  const Program other = Compile({"g"}, {Feature("i", "last(i)")}, Duration{90 * kSecond});
+  const std::vector<ViewJoin> views = {{&latest, "(SELECT * FROM events WHERE k % 3 = 0)", "happened", {"k"}, "a", {}},
+                                       {&many, "events", "happened", {"k"}, "b", {}},
+                                       {&other, "events", "happened", {"g"}, "c", {}},
+                                       {&latest, "events", "happened", {"k"}, "d", {}}};
+  const auto together = JoinFeatures(*session_, spine, "t", views, kNow, 2);
+  ASSERT_TRUE(together.ok()) << together.error().Format();
+  for (const ViewJoin& join : views) {
+    const auto alone = JoinFeatures(*session_, spine, "t", {join}, kNow, 2);
+    ASSERT_TRUE(alone.ok()) << alone.error().Format();
+    for (const Column& column : alone->columns) ExpectSameColumn(column, *together->Find(column.name));
+  }
+}
+
 Columns Collect(FeatureJoin& join) {
   Columns all;
   for (const Field& field : join.fields()) all.columns.emplace_back(field.name, field.type);
