@@ -40,7 +40,7 @@ def ours(kind, name, memory_mb):
 
 def against_feast(name, least):
     mine, out = ours("latest", name, FEAST_MEMORY_MB)
-    theirs = answer([_peers.python("peers_feast"), os.path.join(ROOT, "bench", "_kernel_pit_feast.py"), FOLDER, spine(name), out, str(1 if name == "1m" else RUNS)])
+    theirs = answer([_peers.python("peers_feast"), os.path.join(ROOT, "bench", "_kernel_pit_feast.py"), FOLDER, spine(name), out, str(RUNS)])
     print(f"  peak {mine['peak_mb']} MB, Feast {theirs['peak_mb']} MB", file=sys.stderr)
     return [row(f"kernel_pit_{name}_feast", mine["seconds"], "s", theirs["seconds"], "Feast 0.67, DuckDB store", equal=theirs["equal"], ratio_least=least),
             row(f"kernel_pit_{name}_feast_memory", [mine["peak_mb"]], "MB", [theirs["peak_mb"]], "Feast 0.67, DuckDB store", ours_most=1000)]
