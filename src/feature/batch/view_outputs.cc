@@ -55,7 +55,14 @@ void FillLatestRecords(const CompiledProgram& program, const std::vector<size_t>
     for (size_t i = 0; i < latest.columns().size(); ++i) {
       ResultColumn column = latest.columns()[i];
       const auto slot = static_cast<size_t>(program.aggregates()[i].slot);
-      for (size_t row = 0; row < count; ++row) column.Set(row, rows.Slot(slot, first + row), latest.types()[i]);
+      if (HoldsBytes(latest.types()[i])) {
+        for (size_t row = 0; row < count; ++row) column.Set(row, rows.Slot(slot, first + row), latest.types()[i]);
+      } else {
+        const int64_t* bits = rows.Bits(slot).data() + first;
+        const uint8_t* valid = rows.Valid(slot).data() + first;
+        std::copy_n(valid, count, column.valid);
+        for (size_t row = 0; row < count; ++row) column.bits[row] = valid[row] != 0 ? bits[row] : 0;
+      }
     }
     texts.Reset();
     program.FillManyOutputs(std::span(times).first(count), latest.columns(), texts, features.columns());
