@@ -12,6 +12,7 @@ FOLDER = os.path.join(WORK, "kernel_pit")
 SPINES = {"100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
 MEMORY_MB = 2048
 FEAST_MEMORY_MB = 1000
+SHORT_RUNS = 7  # of ours, which take less than a second: the first of few would weigh too much
 
 
 @functools.cache
@@ -33,13 +34,13 @@ def peer(*arguments):
     return answer([_peers.python(), os.path.join(ROOT, "bench", "_kernel_pit_peers.py"), *map(str, arguments)])
 
 
-def ours(kind, name, memory_mb):
+def ours(kind, name, memory_mb, runs=RUNS):
     out = os.path.join(FOLDER, f"ours_{kind}_{name}.parquet")
-    return answer([program(), kind, FOLDER, spine(name), out, str(memory_mb), str(RUNS)]), out
+    return answer([program(), kind, FOLDER, spine(name), out, str(memory_mb), str(runs)]), out
 
 
 def against_feast(name, least):
-    mine, out = ours("latest", name, FEAST_MEMORY_MB)
+    mine, out = ours("latest", name, FEAST_MEMORY_MB, SHORT_RUNS)
     theirs = answer([_peers.python("peers_feast"), os.path.join(ROOT, "bench", "_kernel_pit_feast.py"), FOLDER, spine(name), out, str(RUNS)])
     print(f"  peak {mine['peak_mb']} MB, Feast {theirs['peak_mb']} MB", file=sys.stderr)
     return [row(f"kernel_pit_{name}_feast", mine["seconds"], "s", theirs["seconds"], "Feast 0.67, DuckDB store", equal=theirs["equal"], ratio_least=least),
